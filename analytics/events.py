@@ -1,0 +1,153 @@
+"""The events that are recorded, one struct a table.
+
+A struct's fields are its table's columns, in order; times are seconds since the epoch (`_at`) or
+durations in seconds (`_s`). What is derived from events is a view (`analytics.store.schema`).
+"""
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+RequestClass = Literal["interactive", "batch"]
+Outcome = Literal["completed", "cancelled", "rejected", "failed"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all events."""
+
+    table: ClassVar[str]
+
+
+class RequestArrived(Event, frozen=True, kw_only=True):
+    """A request was accepted by the gateway. Appended at once, so that demand is seen early."""
+
+    table: ClassVar[str] = "request_arrivals"
+
+    arrived_at: float
+    request_id: str
+    model: str
+    request_class: RequestClass
+    endpoint: str
+
+
+class RequestEnded(Event, frozen=True, kw_only=True):
+    """A request left the gateway, however it ended. One for each `RequestArrived`."""
+
+    table: ClassVar[str] = "requests"
+
+    ended_at: float
+    arrived_at: float
+    request_id: str
+    model: str
+    request_class: RequestClass
+    endpoint: str
+    outcome: Outcome
+    status: int
+    """HTTP status answered."""
+    queue_s: float | None
+    """From arrival to the first slot on a host."""
+    ttft_s: float | None
+    tpot_s: float | None
+    """Mean time per output token after the first; None below two tokens."""
+    total_s: float
+    prompt_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    """Prompt tokens found in a prefix cache, first attempt."""
+    recomputed_tokens: int
+    """Tokens prefilled again on resumes (prompt and output, less what was cached)."""
+    attempts: int
+    evictions: int
+    hosts: list[str]
+    """Hosts that served it, in order."""
+    error: str | None = None
+
+
+class GatewaySample(Event, frozen=True, kw_only=True):
+    """What the gateway holds for one model and class, about once a second and on change."""
+
+    table: ClassVar[str] = "gateway_samples"
+
+    sampled_at: float
+    model: str
+    request_class: RequestClass
+    waiting: int
+    """Requests without a slot: no replica, or queued on a host."""
+    running: int
+
+
+class EngineSample(Event, frozen=True, kw_only=True):
+    """A host's load, about once a second."""
+
+    table: ClassVar[str] = "engine_samples"
+
+    sampled_at: float
+    host: str
+    awake_model: str | None
+    phase: str
+    running_interactive: int
+    running_batch: int
+    waiting_interactive: int
+    waiting_batch: int
+    slots: int
+    interactive_cap: int
+    output_tokens: int
+    """Tokens generated since the last sample."""
+    memory_bytes: int
+
+
+class Eviction(Event, frozen=True, kw_only=True):
+    """A host gave a running generation back."""
+
+    table: ClassVar[str] = "evictions"
+
+    evicted_at: float
+    host: str
+    model: str
+    request_id: str
+    reason: str
+    kept_tokens: int
+
+
+class Swap(Event, frozen=True, kw_only=True):
+    """A hotswap ended on a host."""
+
+    table: ClassVar[str] = "swaps"
+
+    ended_at: float
+    host: str
+    plan_id: int
+    reason: str
+    from_model: str | None
+    to_model: str
+    from_tier: str
+    outcome: str
+    total_s: float
+    phases_s: dict[str, float]
+    handed_back: int
+    error: str | None = None
+
+
+class PlanMade(Event, frozen=True, kw_only=True):
+    """The control plane decided an allocation (also when it moved nothing)."""
+
+    table: ClassVar[str] = "plans"
+
+    made_at: float
+    plan_id: int
+    trigger: str
+    run_id: str | None
+    moves: list[dict[str, str]]
+    """`host`, `from_model`, `to_model`, `reason` of each move."""
+    replicas: dict[str, int]
+
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    RequestArrived,
+    RequestEnded,
+    GatewaySample,
+    EngineSample,
+    Eviction,
+    Swap,
+    PlanMade,
+)

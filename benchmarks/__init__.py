@@ -1,0 +1,1 @@
+"""Benchmarks: every one compares its arms within one run."""

@@ -1,0 +1,1 @@
+"""The control plane: Dagster decides what may be where, and records why."""

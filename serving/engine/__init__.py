@@ -1,0 +1,1 @@
+"""The engine host: one accelerator, all its engines, exactly one of them awake."""

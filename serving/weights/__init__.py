@@ -1,0 +1,1 @@
+"""Turns a model's source into a checkpoint folder that vLLM loads."""

@@ -1,0 +1,58 @@
+"""What gateway and engine host say to each other: a small versioned schema of our own.
+
+Structs and their byte form only: no sockets, no vLLM types, no decisions. Change a struct in a
+way an older peer would misread, and `WIRE_VERSION` goes up.
+"""
+
+from serving.wire.framing import FrameDecoder, encode_frame
+from serving.wire.generation import (
+    Admitted,
+    Failed,
+    Finished,
+    Frame,
+    GenerateRequest,
+    HandedBack,
+    HandedBackReason,
+    RequestClass,
+    SamplingSpec,
+    StructuredSpec,
+    TokenLogprobs,
+    Tokens,
+)
+from serving.wire.host import (
+    ClassCounts,
+    HostPhase,
+    HostState,
+    SwapCommand,
+    SwapOutcome,
+    SwapReport,
+    Tier,
+)
+from serving.wire.version import WIRE_HEADER, WIRE_VERSION, check_wire_version
+
+__all__ = [
+    "WIRE_HEADER",
+    "WIRE_VERSION",
+    "Admitted",
+    "ClassCounts",
+    "Failed",
+    "Finished",
+    "Frame",
+    "FrameDecoder",
+    "GenerateRequest",
+    "HandedBack",
+    "HandedBackReason",
+    "HostPhase",
+    "HostState",
+    "RequestClass",
+    "SamplingSpec",
+    "StructuredSpec",
+    "SwapCommand",
+    "SwapOutcome",
+    "SwapReport",
+    "Tier",
+    "TokenLogprobs",
+    "Tokens",
+    "check_wire_version",
+    "encode_frame",
+]

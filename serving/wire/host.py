@@ -1,0 +1,77 @@
+"""An engine host's state and the command that changes its awake model (JSON on the wire)."""
+
+from typing import Literal
+
+import msgspec
+
+Tier = Literal["awake", "asleep", "parked", "disk", "absent"]
+HostPhase = Literal["starting", "serving", "swapping", "failed"]
+SwapOutcome = Literal["committed", "unchanged", "rolled_back", "failed"]
+
+
+class ClassCounts(msgspec.Struct, frozen=True):
+    """Requests on a host, by class."""
+
+    interactive: int = 0
+    batch: int = 0
+
+
+class HostState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host is doing now (`GET /state`).
+
+    `revision` grows with every change of phase, awake model, tiers or plan, and at least once a
+    second while counts change; `GET /state?after=REVISION&wait_s=N` answers when it is above
+    REVISION. `boot_id` differs after every restart, and revisions start over.
+    """
+
+    host: str
+    boot_id: str
+    revision: int
+    wire_version: int
+    phase: HostPhase
+    awake_model: str | None
+    swap_target: str | None = None
+    """While swapping: the model that will be awake."""
+    plan_id: int
+    """The last plan obeyed; 0 before the first."""
+    tiers: dict[str, Tier]
+    running: ClassCounts
+    waiting: ClassCounts
+    slots: int
+    interactive_cap: int
+    memory_bytes: int
+    """Proportional set size of the host with all its engines; on CUDA also device memory."""
+    versions: dict[str, str]
+    failure: str | None = None
+    """In phase failed: what is wrong."""
+
+
+class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """`PUT /awake`: make `model` the awake model, as plan `plan_id` says.
+
+    A plan older than the last obeyed is refused (409); the same plan and model again is answered
+    with the recorded report; the same plan with another model is refused (409).
+    `expected_awake`: if given, refuse (409) unless that is the awake model now.
+    """
+
+    model: str
+    plan_id: int
+    reason: str
+    expected_awake: str | None = None
+
+
+class SwapReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a hotswap did. `phases_s` maps each phase to its seconds, in order."""
+
+    host: str
+    plan_id: int
+    from_model: str | None
+    to_model: str
+    outcome: SwapOutcome
+    from_tier: Tier
+    """Tier of the model swapped in, before the swap."""
+    total_s: float
+    phases_s: dict[str, float]
+    handed_back: int
+    """Generations given back to the gateway."""
+    error: str | None = None
