@@ -42,18 +42,18 @@ class LocalSource(_Section):
     """A folder that holds a Hugging Face style checkpoint."""
 
     kind: Literal["local"]
-    path: Path
+    path: Path = Field(description="absolute, or relative to the fleet file")
 
 
 class RandomSource(_Section):
     """Random weights of a given shape: for load tests, its answers mean nothing."""
 
     kind: Literal["random"]
-    hidden_size: int = Field(256, ge=64)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(4, ge=1)
-    vocabulary: int = Field(32000, ge=256)
-    seed: int = 0
+    hidden_size: int = Field(256, ge=64, description="width; a multiple of heads")
+    layers: int = Field(4, ge=1, description="depth")
+    heads: int = Field(4, ge=1, description="attention heads")
+    vocabulary: int = Field(49152, ge=49152, description="no smaller than the tokenizer's")
+    seed: int = Field(0, description="of the random numbers")
 
 
 ModelSource = Annotated[
@@ -71,21 +71,25 @@ class ServiceLevels(_Section):
 class ModelSettings(_Section):
     """One entry of the model registry."""
 
-    name: ModelName
-    source: ModelSource
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    name: ModelName = Field(description="what clients put into `model`")
+    source: ModelSource = Field(description="where the weights come from")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="precision of weights and activations; auto: the checkpoint's"
+    )
     max_model_len: int = Field(2048, ge=128, description="context length, prompt and output")
     kv_cache_gib: float = Field(1.0, gt=0, description="KV cache of one awake engine")
     slots: int = Field(32, ge=1, description="largest running batch of one engine")
     interactive_cap: int = Field(
         8, ge=1, description="largest running batch while interactive work is present"
     )
-    min_replicas: int = Field(0, ge=0)
-    max_replicas: int = Field(1, ge=0)
+    min_replicas: int = Field(0, ge=0, description="kept awake however quiet it is")
+    max_replicas: int = Field(1, ge=0, description="never more, however busy it is")
     replica_tokens_per_s: float = Field(
         200.0, gt=0, description="work one replica does at the service level (prompt + output)"
     )
-    service_levels: ServiceLevels = ServiceLevels()
+    service_levels: ServiceLevels = Field(
+        ServiceLevels(), description="what interactive users are promised"
+    )
     tool_call_parser: str | None = Field(None, description="a name vLLM knows, such as hermes")
     reasoning_parser: str | None = Field(None, description="a name vLLM knows")
     chat_template: Path | None = Field(None, description="replaces the checkpoint's own")
@@ -109,12 +113,15 @@ class ModelSettings(_Section):
 class HostSettings(_Section):
     """One engine host: a process that owns one accelerator or one tensor-parallel group."""
 
-    name: HostName
+    name: HostName = Field(description="lower-case letters, digits and dashes")
     address: str = Field("127.0.0.1", description="where it listens, and is reached")
-    port: Port
-    accelerator: Literal["cpu", "cuda"] = "cpu"
+    port: Port = Field(description="its HTTP port")
+    accelerator: Literal["cpu", "cuda"] = Field("cpu", description="what its engines run on")
     cpu_cores: str = Field("auto", description="cores of the engine's threads, as in 0-3 or 5")
-    devices: list[int] = Field(default_factory=list, description="CUDA devices of this host")
+    devices: list[int] = Field(
+        default_factory=list,
+        description="CUDA devices of this host; several make one tensor-parallel group",
+    )
     host_memory_gib: float = Field(
         8.0, gt=0, description="host RAM for weights asleep and idle engines"
     )
@@ -124,8 +131,8 @@ class HostSettings(_Section):
 class GatewaySettings(_Section):
     """The OpenAI-compatible front door."""
 
-    address: str = "127.0.0.1"
-    port: Port = 8000
+    address: str = Field("127.0.0.1", description="where it listens")
+    port: Port = Field(8000, description="its HTTP port")
     replica_wait_s: float = Field(
         60.0, gt=0, description="how long a request waits for a replica before 503"
     )
@@ -137,16 +144,16 @@ class GatewaySettings(_Section):
 class StoreSettings(_Section):
     """The process that owns the traffic database."""
 
-    address: str = "127.0.0.1"
-    port: Port = 8200
+    address: str = Field("127.0.0.1", description="where it listens")
+    port: Port = Field(8200, description="port of DuckDB's client/server protocol")
 
 
 class DagsterSettings(_Section):
     """The control plane's pages and code server."""
 
-    address: str = "127.0.0.1"
-    port: Port = 3000
-    code_port: Port = 3030
+    address: str = Field("127.0.0.1", description="where its pages and code server listen")
+    port: Port = Field(3000, description="port of the pages and of GraphQL")
+    code_port: Port = Field(3030, description="port of the code server")
 
 
 class AllocationSettings(_Section):
@@ -161,12 +168,14 @@ class AllocationSettings(_Section):
 class Fleet(_Section):
     """A validated fleet file."""
 
-    gateway: GatewaySettings = GatewaySettings()
-    store: StoreSettings = StoreSettings()
-    dagster: DagsterSettings = DagsterSettings()
-    allocation: AllocationSettings = AllocationSettings()
-    hosts: list[HostSettings] = Field(min_length=1)
-    models: list[ModelSettings] = Field(min_length=1)
+    gateway: GatewaySettings = Field(GatewaySettings(), description="the front door")
+    store: StoreSettings = Field(StoreSettings(), description="the traffic database")
+    dagster: DagsterSettings = Field(DagsterSettings(), description="the control plane")
+    allocation: AllocationSettings = Field(
+        AllocationSettings(), description="how readily models move"
+    )
+    hosts: list[HostSettings] = Field(min_length=1, description="the fixed pool")
+    models: list[ModelSettings] = Field(min_length=1, description="the model registry")
 
     def model(self, name: str) -> ModelSettings:
         """The registered model `name`; KeyError if there is none."""
