@@ -1,0 +1,39 @@
+"""Fixtures that all tests share: checkpoints prepared once, and state folders over them."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from serving.config import ModelSettings, StateFolder
+from serving.config.fleet import PackagedSource
+from serving.weights import prepare
+
+
+@pytest.fixture(scope="session")
+def prepared_state(pytestconfig: pytest.Config) -> StateFolder:
+    """A state folder with the packaged model's checkpoint; made once, kept between runs.
+
+    `TURNTABLE_TEST_STATE` names another place for it. Tests read it and write elsewhere.
+    """
+    place = os.environ.get("TURNTABLE_TEST_STATE")
+    assert pytestconfig.cache is not None
+    root = Path(place).resolve() if place else pytestconfig.cache.mkdir("turntable-state")
+    state = StateFolder(root)
+    packaged = ModelSettings(name="smollm2", source=PackagedSource(kind="packaged"))
+    prepare(packaged, state, lambda _sentence: None)
+    return state
+
+
+@pytest.fixture
+def new_state(prepared_state: StateFolder, tmp_path: Path) -> Callable[[str], StateFolder]:
+    """Makes empty state folders that share the prepared checkpoints."""
+
+    def make(name: str = "state") -> StateFolder:
+        root = tmp_path / name
+        root.mkdir()
+        (root / "weights").symlink_to(prepared_state.weights)
+        return StateFolder(root)
+
+    return make
