@@ -1,0 +1,97 @@
+"""A client of one engine host, for commands and state (the gateway's data path is its own)."""
+
+from types import TracebackType
+from typing import Self
+
+import httpx
+import msgspec
+
+from serving.errors import HostError, HostUnreachable, PlanRefused
+from serving.wire import HostState, SwapCommand, SwapReport
+
+_ANSWER_S = 10.0
+_SWAP_S = 300.0
+
+
+class HostClient:
+    """Talks to one engine host. Raises HostUnreachable, PlanRefused or HostError."""
+
+    def __init__(self, address: str, port: int, token: str) -> None:
+        self._where = f"engine host {address}:{port}"
+        self._http = httpx.Client(
+            base_url=f"http://{address}:{port}",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=_ANSWER_S,
+        )
+
+    def state(self, after: int | None = None, wait_s: float = 0.0) -> HostState:
+        """The host's state; with `after`, once its revision is above it, or `wait_s` is over."""
+        params: dict[str, float] = {} if after is None else {"after": after, "wait_s": wait_s}
+        answer = self._ask("GET", "/state", params=params, timeout=wait_s + _ANSWER_S)
+        return msgspec.json.decode(answer.content, type=HostState)
+
+    def swap(self, command: SwapCommand, *, timeout_s: float = _SWAP_S) -> SwapReport:
+        """Make a model the awake one; returns when the hotswap has ended, however it ended.
+
+        Safe to repeat: the host answers a command it has carried out with the recorded report.
+        """
+        body = msgspec.json.encode(command)
+        answer = self._ask("PUT", "/awake", content=body, timeout=timeout_s)
+        return msgspec.json.decode(answer.content, type=SwapReport)
+
+    def ready(self) -> bool:
+        """Whether the host serves its awake model now; False also when it cannot be reached."""
+        try:
+            return self._http.get("/ready").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: float,
+        params: dict[str, float] | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        try:
+            answer = self._http.request(
+                method, path, params=params, content=content, timeout=timeout
+            )
+        except httpx.TransportError as error:
+            raise HostUnreachable(
+                str(error) or type(error).__name__,
+                where=self._where,
+                fix="See whether it runs: turntable status.",
+            ) from error
+        if answer.is_success:
+            return answer
+        raise self._refused(answer)
+
+    def _refused(self, answer: httpx.Response) -> HostError:
+        try:
+            error = answer.json()["error"]
+            kind = PlanRefused if error["type"] == "PlanRefused" else HostError
+            return kind(error["what"], where=error["where"], fix=error["fix"])
+        except (ValueError, KeyError, TypeError):
+            return HostError(
+                f"it answered {answer.status_code}: {answer.text[:200]}",
+                where=self._where,
+                fix="Check the address and the admin token.",
+            )

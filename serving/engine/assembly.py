@@ -1,0 +1,149 @@
+"""Puts one engine host together from its parts: fleet entry, engines, owner, HTTP application."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI
+
+from serving.config import Fleet, StateFolder
+from serving.engine import records
+from serving.engine.app import build_app
+from serving.engine.decisions import HostDecisions
+from serving.engine.decisions import events as ev
+from serving.engine.decisions.host import Limits
+from serving.engine.engines import Engines
+from serving.engine.metrics import HostMetrics
+from serving.engine.owner import HostOwner
+from serving.engine.plan_file import PlanFile
+from serving.engine.protocol import EngineFactory
+from serving.engine.records import EventSink
+from serving.engine.state import StateView
+
+_GIB = 1024**3
+_SAMPLE_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """What a test or a deployment may set beyond the fleet file."""
+
+    drain_s: float = 5.0
+    """How long a hotswap waits for generations that are not evictable."""
+    prewarm: bool = True
+    """Bring the other models to `asleep` in the background."""
+    stop_s: float = 5.0
+    """How long a stopping host waits for its streams to end."""
+
+
+@dataclass(frozen=True)
+class EngineHost:
+    """The parts of one running engine host."""
+
+    owner: HostOwner
+    view: StateView
+    app: FastAPI
+    first_model: str | None
+    options: HostOptions
+
+    async def stop(self, running: asyncio.Task[None]) -> None:
+        """Hand back every generation; in bounded time, whatever the engines do."""
+        self.owner.post(ev.ShutdownAsked())
+        _, late = await asyncio.wait([running], timeout=self.options.stop_s)
+        if late:
+            log.warning("streams did not end in time", wait_s=self.options.stop_s)
+
+
+def assemble(
+    fleet: Fleet,
+    state: StateFolder,
+    name: str,
+    factory: EngineFactory,
+    sink: EventSink,
+    *,
+    options: HostOptions | None = None,
+    own_memory_bytes: Callable[[], int] = lambda: 0,
+    on_crash: Callable[[], None] = lambda: None,
+) -> EngineHost:
+    """The host called `name` over engines made by `factory`; the app's lifespan runs it.
+
+    `on_crash` is called should the owner's task ever raise: such a host must not live on.
+    """
+    options = options or HostOptions()
+    settings, plan_file, metrics = fleet.host(name), PlanFile(state.host(name)), HostMetrics()
+    obeyed = plan_file.read()
+    decisions = HostDecisions(
+        name,
+        {model.name: Limits(model.slots, model.interactive_cap) for model in fleet.models},
+        budget_bytes=int(settings.host_memory_gib * _GIB),
+        drain_s=options.drain_s,
+        prewarm=options.prewarm and settings.accelerator == "cpu",
+        obeyed=obeyed,
+    )
+    view = StateView(decisions)
+    owner = HostOwner(
+        decisions,
+        lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost),
+        plan_file=plan_file,
+        sink=sink,
+        metrics=metrics,
+        changed=view.changed,
+    )
+    registered = {model.name for model in fleet.models}
+    planned = obeyed.model if obeyed.model in registered else None
+    app = build_app(owner, view, metrics, token=state.token("admin"))
+    host = EngineHost(owner, view, app, settings.starts_with or planned, options)
+    app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
+    return host
+
+
+def _lifespan(
+    host: EngineHost,
+    metrics: HostMetrics,
+    sink: EventSink,
+    own_memory_bytes: Callable[[], int],
+    on_crash: Callable[[], None],
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    def watch(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("host crashed", task=task.get_name(), exc_info=error)
+            on_crash()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        owner = asyncio.create_task(host.owner.run(host.first_model), name="owner")
+        sampler = asyncio.create_task(
+            _sample(host, metrics, sink, own_memory_bytes), name="sampler"
+        )
+        for task in (owner, sampler):
+            task.add_done_callback(watch)
+        try:
+            yield
+        finally:
+            await host.stop(owner)
+            owner.cancel()
+            sampler.cancel()
+            await host.owner.engines.stop_all()
+
+    return lifespan
+
+
+async def _sample(
+    host: EngineHost, metrics: HostMetrics, sink: EventSink, own_memory_bytes: Callable[[], int]
+) -> None:
+    """Measure memory and load about once a second and pass them on."""
+    owner, reported_tokens = host.owner, 0
+    while True:
+        engines = await asyncio.to_thread(owner.engines.memory_bytes)
+        own = await asyncio.to_thread(own_memory_bytes)
+        owner.post(ev.Measured(engines))
+        host.view.sampled(own + sum(engines.values()))
+        new_tokens, reported_tokens = owner.output_tokens - reported_tokens, owner.output_tokens
+        state = host.view.now()
+        metrics.sampled(state, new_tokens)
+        sink.append(records.engine_sample(state, new_tokens))
+        await asyncio.sleep(_SAMPLE_S)

@@ -1,0 +1,252 @@
+"""The events an engine host decides on, and the effects it decides for. Data only."""
+
+from dataclasses import dataclass
+
+from serving.engine.protocol import SleepLevel
+from serving.wire import Failed, Finished, HandedBack, RequestClass, SwapCommand, SwapReport, Tier
+
+Terminal = Finished | HandedBack | Failed
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A generation arrived. `key` is unique on this host."""
+
+    key: str
+    model: str
+    request_class: RequestClass
+    evictable: bool
+    tokens: int
+    """Prompt and resumed tokens."""
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A running generation got `tokens` new tokens."""
+
+    key: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class StreamEnded:
+    """A generation left the engine, by itself (`frame`) or because it was halted (None)."""
+
+    key: str
+    frame: Finished | Failed | None
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Nobody wants this generation any more."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class SwapAsked:
+    """A hotswap command; `ticket` names it in the answer."""
+
+    ticket: int
+    command: SwapCommand
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """The transaction's step number `step` ended; `error` is None if it did what was asked."""
+
+    step: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class DrainExpired:
+    """The bounded wait for generations that are not evictable is over."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class EngineLost:
+    """An engine died without being told to."""
+
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RetryDue:
+    """Time to try again to start the model that should be awake."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A background change of tier ended, in `tier`; `error` if that was not the one asked for."""
+
+    model: str
+    tier: Tier
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Memory of the engines that are not awake, by model."""
+
+    memory_bytes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class ShutdownAsked:
+    """The host is to end."""
+
+
+Event = (
+    Submitted
+    | Progressed
+    | StreamEnded
+    | Cancelled
+    | SwapAsked
+    | StepDone
+    | DrainExpired
+    | EngineLost
+    | RetryDue
+    | Moved
+    | Measured
+    | ShutdownAsked
+)
+
+
+@dataclass(frozen=True)
+class Admit:
+    """Give the generation a slot: start it on the awake engine."""
+
+    key: str
+    queue_s: float
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Take the running generation off the engine; StreamEnded follows."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """End the generation's stream with this frame; None: its client is gone."""
+
+    key: str
+    frame: Terminal | None
+
+
+@dataclass(frozen=True)
+class Evicted:
+    """A running generation was handed back (for the record)."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Transaction step: put an engine to sleep."""
+
+    step: int
+    model: str
+    level: SleepLevel
+
+
+@dataclass(frozen=True)
+class Wake:
+    """Transaction step: wake an engine, starting it first if it has no process."""
+
+    step: int
+    model: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """Transaction step: one canary token, compared with the one at first load."""
+
+    step: int
+    model: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Transaction step: end an engine's processes."""
+
+    step: int
+    model: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """In the background, bring a model that is not awake to `tier`; Moved follows."""
+
+    model: str
+    tier: Tier
+
+
+@dataclass(frozen=True)
+class DrainTimer:
+    """DrainExpired(step) is due in `after_s`."""
+
+    step: int
+    after_s: float
+
+
+@dataclass(frozen=True)
+class RetryTimer:
+    """RetryDue is due in `after_s`."""
+
+    after_s: float
+
+
+@dataclass(frozen=True)
+class RememberPlan:
+    """Make the fence survive a restart."""
+
+    command: SwapCommand
+    report: SwapReport | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The swap command's answer: a report, or why it is refused."""
+
+    ticket: int
+    report: SwapReport | None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class SwapEnded:
+    """A hotswap was carried out (for the record)."""
+
+    command: SwapCommand
+    report: SwapReport
+
+
+@dataclass(frozen=True)
+class ShutDown:
+    """No generation is left: stop the engines and end."""
+
+
+Effect = (
+    Admit
+    | Halt
+    | Close
+    | Evicted
+    | Sleep
+    | Wake
+    | Check
+    | Stop
+    | Move
+    | DrainTimer
+    | RetryTimer
+    | RememberPlan
+    | Answer
+    | SwapEnded
+    | ShutDown
+)

@@ -1,0 +1,132 @@
+"""The hotswap transaction: one step at a time, committed, or rolled back to the old model.
+
+    hand_back -> sleep -> wake -> canary -> committed
+                            |       |
+                            +-------+-> stop -> rollback_wake -> rollback_canary -> rolled back
+                                                      |                |
+                                                      +----------------+-> rollback_stop -> failed
+
+A start (no old model) is the same without the first two steps. Pure: `begin` and `advance` give
+the next step; who performs it reports back with its number.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from serving.engine.decisions.events import Check, Effect, Sleep, Stop, Wake
+from serving.wire import SwapCommand, SwapOutcome, SwapReport, Tier
+
+Phase = Literal[
+    "hand_back",
+    "sleep",
+    "stop_old",
+    "wake",
+    "canary",
+    "stop",
+    "rollback_wake",
+    "rollback_canary",
+    "rollback_stop",
+]
+
+
+@dataclass
+class Transaction:
+    """One change of the awake model in progress. `command` is None for a start of the host's."""
+
+    to_model: str
+    from_model: str | None
+    from_tier: Tier
+    began_at: float
+    command: SwapCommand | None = None
+    ticket: int | None = None
+    handed_back: int = 0
+    phase: Phase = "hand_back"
+    step: int = 0
+    error: str | None = None
+    outcome: SwapOutcome | None = None
+    phases_s: dict[str, float] = field(default_factory=dict)
+    phase_began_at: float = 0.0
+
+    def begin(self, step: int, now: float) -> None:
+        """Enter the first phase; `step` is its number, unique on this host."""
+        self.step, self.phase_began_at = step, now
+
+    def advance(self, error: str | None, now: float) -> Effect | None:
+        """The phase ended, with or without `error`: the next step, or None when all is over."""
+        self.phases_s[self.phase] = self.phases_s.get(self.phase, 0.0) + now - self.phase_began_at
+        self.phase_began_at = now
+        self.step += 1
+        if error is not None:
+            self._note(error)
+        return self._next(failed=error is not None)
+
+    def _note(self, error: str) -> None:
+        if self.phase in ("wake", "canary"):
+            self.error = f"{self.phase} of {self.to_model} failed: {error}"
+        elif self.phase in ("rollback_wake", "rollback_canary"):
+            self.error = f"{self.error}; then {self.phase} of {self.from_model} failed: {error}"
+
+    def _next(self, *, failed: bool) -> Effect | None:  # noqa: C901 - one arm a transition
+        match self.phase:
+            case "hand_back" if self.from_model is not None:
+                self.phase = "sleep"
+                return Sleep(self.step, self.from_model, 1)
+            case "sleep" if failed and self.from_model is not None:
+                # It cannot be trusted to have freed its memory; the new model does not mind.
+                self.phase = "stop_old"
+                return Stop(self.step, self.from_model)
+            case "hand_back" | "sleep" | "stop_old":
+                self.phase = "wake"
+                return Wake(self.step, self.to_model)
+            case "wake" if not failed:
+                self.phase = "canary"
+                return Check(self.step, self.to_model)
+            case "canary" if not failed:
+                return self._over("committed")
+            case "wake" | "canary":
+                self.phase = "stop"
+                return Stop(self.step, self.to_model)
+            case "stop" if self.from_model is not None:
+                self.phase = "rollback_wake"
+                return Wake(self.step, self.from_model)
+            case "rollback_wake" if self.from_model is not None and not failed:
+                self.phase = "rollback_canary"
+                return Check(self.step, self.from_model)
+            case "rollback_canary" if not failed:
+                return self._over("rolled_back")
+            case "rollback_wake" | "rollback_canary" if self.from_model is not None:
+                self.phase = "rollback_stop"
+                return Stop(self.step, self.from_model)
+            case _:
+                return self._over("failed")
+
+    def _over(self, outcome: SwapOutcome) -> None:
+        self.outcome = outcome
+
+    @property
+    def awake_after(self) -> str | None:
+        """The model that is awake now that the transaction is over."""
+        match self.outcome:
+            case "committed":
+                return self.to_model
+            case "rolled_back":
+                return self.from_model
+            case _:
+                return None
+
+    def report(self, host: str, now: float) -> SwapReport:
+        """What happened, once it is over. Only for a transaction with a command."""
+        assert self.command is not None
+        assert self.outcome is not None
+        return SwapReport(
+            host=host,
+            plan_id=self.command.plan_id,
+            from_model=self.from_model,
+            to_model=self.to_model,
+            outcome=self.outcome,
+            from_tier=self.from_tier,
+            total_s=now - self.began_at,
+            phases_s=self.phases_s,
+            handed_back=self.handed_back,
+            error=self.error,
+        )

@@ -1,0 +1,163 @@
+"""The engines of one host, by model: starts, sleeps, wakes, checks and stops them as told.
+
+Performs single steps and keeps each engine to one step at a time. Which step comes when is
+decided in `serving.engine.decisions`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
+
+import structlog
+
+from serving.config import ModelSettings
+from serving.engine.protocol import Engine, EngineFactory, EngineFailed, EngineOutput, SleepLevel
+from serving.wire import GenerateRequest, SamplingSpec, Tier, Tokens
+
+_CANARY_PROMPT = [11, 23, 42, 57, 101, 77, 19, 5]
+_CANARY_LIMIT_S = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class Engines:
+    """Every engine on this host. `on_lost(model, reason)` is called when one dies by itself."""
+
+    def __init__(
+        self,
+        models: Iterable[ModelSettings],
+        factory: EngineFactory,
+        *,
+        on_lost: Callable[[str, str], None],
+    ) -> None:
+        self._models = {model.name: model for model in models}
+        self._factory = factory
+        self._on_lost = on_lost
+        self._engines: dict[str, Engine] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._locks = {name: asyncio.Lock() for name in self._models}
+        self._canaries: dict[str, list[int]] = {}
+
+    @asynccontextmanager
+    async def _alone_with(self, model: str) -> AsyncIterator[Engine | None]:
+        async with self._locks[model]:
+            yield self._engines.get(model)
+
+    async def wake(self, model: str) -> None:
+        """Wake the engine of `model`; start it first if it has no process."""
+        async with self._alone_with(model) as engine:
+            if engine is None:
+                await self._start(model)
+            else:
+                await engine.wake()
+
+    async def sleep(self, model: str, level: SleepLevel) -> None:
+        """Put the engine of `model` to sleep."""
+        async with self._alone_with(model) as engine:
+            if engine is None:
+                raise self._gone(model)
+            await engine.sleep(level)
+
+    async def check(self, model: str) -> None:
+        """One greedy token must be the one this model gave when it was first loaded."""
+        async with self._alone_with(model) as engine:
+            if engine is None:
+                raise self._gone(model)
+            await self._canary(model, engine)
+
+    async def stop(self, model: str) -> None:
+        """End the engine's processes, if it has any."""
+        async with self._alone_with(model):
+            await self._stop(model)
+
+    async def move(self, model: str, tier: Tier, moved: Callable[[], None]) -> None:
+        """Bring an engine that is not awake to `tier`; `moved` is called before anyone else may
+        use it.
+        """
+        async with self._alone_with(model) as engine:
+            if tier == "disk":
+                await self._stop(model)
+            elif tier == "asleep" and engine is None:
+                started = await self._start(model)
+                await self._canary(model, started)
+                await started.sleep(1)
+            elif tier == "parked" and engine is not None:
+                await engine.sleep(2)
+            moved()
+
+    async def stop_all(self) -> None:
+        """End every engine's processes, without waiting for steps in progress."""
+        await asyncio.gather(*(self._stop(model) for model in list(self._engines)))
+
+    def generate(
+        self, model: str, key: str, request: GenerateRequest
+    ) -> AsyncIterator[EngineOutput]:
+        """The awake engine's stream for this request."""
+        engine = self._engines.get(model)
+        if engine is None:
+            raise self._gone(model)
+        return engine.generate(key, request)
+
+    def memory_bytes(self) -> dict[str, int]:
+        """What each engine with a process holds."""
+        return {model: engine.memory_bytes() for model, engine in list(self._engines.items())}
+
+    async def _start(self, model: str) -> Engine:
+        engine = self._factory(self._models[model])
+        self._engines[model] = engine
+        try:
+            await engine.start()
+        except BaseException:
+            await self._stop(model)
+            raise
+        self._watches[model] = asyncio.create_task(self._watch(model, engine))
+        return engine
+
+    async def _stop(self, model: str) -> None:
+        engine = self._engines.pop(model, None)
+        watch = self._watches.pop(model, None)
+        if watch is not None:
+            watch.cancel()
+        if engine is not None:
+            await engine.stop()
+
+    async def _watch(self, model: str, engine: Engine) -> None:
+        reason = await engine.lost()
+        if self._engines.get(model) is not engine:
+            return
+        log.warning("engine lost", model=model, reason=reason)
+        del self._engines[model]
+        self._watches.pop(model, None)
+        self._on_lost(model, reason)
+        await engine.stop()
+
+    async def _canary(self, model: str, engine: Engine) -> None:
+        request = GenerateRequest(
+            request_id="canary",
+            model=model,
+            request_class="interactive",
+            prompt_token_ids=_CANARY_PROMPT,
+            sampling=SamplingSpec(max_tokens=1, temperature=0.0, ignore_eos=True),
+        )
+        tokens: list[int] = []
+        async with (
+            asyncio.timeout(_CANARY_LIMIT_S),
+            aclosing(
+                engine.generate("canary", request)  # type: ignore[type-var] # engines give generators
+            ) as outputs,
+        ):
+            async for output in outputs:
+                if isinstance(output, Tokens):
+                    tokens += output.token_ids
+        expected = self._canaries.setdefault(model, tokens)
+        if not tokens or tokens != expected:
+            raise EngineFailed(
+                f"the canary gave {tokens}, at first load it gave {expected}",
+                where=f"engine of {model}",
+                fix="Its weights may be damaged: prepare them again.",
+            )
+
+    def _gone(self, model: str) -> EngineFailed:
+        return EngineFailed(
+            "it has no process", where=f"engine of {model}", fix="It is started again on demand."
+        )

@@ -1,0 +1,99 @@
+"""An engine host's Prometheus metrics, in a registry of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from serving.wire import Failed, Finished, Frame, GenerateRequest, HostState, SwapReport
+
+_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 80)
+
+
+class HostMetrics:
+    """Counts what happens on one host and renders it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._running = Gauge(
+            "turntable_running", "Generations with a slot", ["class"], registry=self.registry
+        )
+        self._waiting = Gauge(
+            "turntable_waiting", "Generations without a slot", ["class"], registry=self.registry
+        )
+        self._awake = Gauge(
+            "turntable_awake", "1 for the awake model", ["model"], registry=self.registry
+        )
+        self._memory = Gauge(
+            "turntable_memory_bytes", "Memory of host and engines", registry=self.registry
+        )
+        self._ended = Counter(
+            "turntable_generations",
+            "Generations ended",
+            ["model", "class", "outcome"],
+            registry=self.registry,
+        )
+        self._evictions = Counter(
+            "turntable_evictions",
+            "Running generations handed back",
+            ["model", "reason"],
+            registry=self.registry,
+        )
+        self._tokens = Counter(
+            "turntable_output_tokens", "Tokens generated", registry=self.registry
+        )
+        self._queue = Histogram(
+            "turntable_queue_seconds",
+            "Wait for a slot",
+            ["class"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._swaps = Counter(
+            "turntable_swaps", "Hotswaps ended", ["outcome"], registry=self.registry
+        )
+        self._swap_phases = Histogram(
+            "turntable_swap_phase_seconds",
+            "Phases of hotswaps",
+            ["phase"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def admitted(self, request: GenerateRequest, queue_s: float) -> None:
+        """A generation got its slot after `queue_s`."""
+        self._queue.labels(request.request_class).observe(queue_s)
+
+    def closed(self, request: GenerateRequest, frame: Frame | None) -> None:
+        """A generation's stream ended."""
+        match frame:
+            case None:
+                outcome = "cancelled"
+            case Finished():
+                outcome = "finished"
+            case Failed():
+                outcome = "failed"
+            case _:
+                outcome = "handed_back"
+        self._ended.labels(request.model, request.request_class, outcome).inc()
+
+    def evicted(self, request: GenerateRequest, reason: str) -> None:
+        """A running generation is being handed back."""
+        self._evictions.labels(request.model, reason).inc()
+
+    def swapped(self, report: SwapReport) -> None:
+        """A hotswap ended."""
+        self._swaps.labels(report.outcome).inc()
+        for phase, seconds in report.phases_s.items():
+            self._swap_phases.labels(phase).observe(seconds)
+
+    def sampled(self, state: HostState, output_tokens: int) -> None:
+        """The host's state now, and the tokens generated since the last sample."""
+        for gauge, counts in ((self._running, state.running), (self._waiting, state.waiting)):
+            gauge.labels("interactive").set(counts.interactive)
+            gauge.labels("batch").set(counts.batch)
+        for model in state.tiers:
+            self._awake.labels(model).set(model == state.awake_model)
+        self._memory.set(state.memory_bytes)
+        self._tokens.inc(output_tokens)
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus' text form."""
+        return generate_latest(self.registry)

@@ -1,0 +1,230 @@
+"""The owner of an engine host: one task that applies one event at a time and performs effects.
+
+Everything that may change the host posts an event here. Decisions are made by
+`serving.engine.decisions`; slow effects run as tasks that post how they ended.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Any
+
+import structlog
+
+from serving.engine import records
+from serving.engine.decisions import HostDecisions
+from serving.engine.decisions import events as ev
+from serving.engine.engines import Engines
+from serving.engine.metrics import HostMetrics
+from serving.engine.plan_file import PlanFile
+from serving.engine.records import EventSink
+from serving.engine.streams import GenerationStream, ending, pump
+from serving.errors import PlanRefused
+from serving.wire import Admitted, GenerateRequest, SwapCommand, SwapReport
+
+log = structlog.get_logger(__name__)
+
+
+class HostOwner:
+    """Runs one host's decisions against its engines."""
+
+    def __init__(
+        self,
+        decisions: HostDecisions,
+        engines: Callable[[Callable[[str, str], None]], Engines],
+        *,
+        plan_file: PlanFile,
+        sink: EventSink,
+        metrics: HostMetrics,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.decisions = decisions
+        self.engines = engines(lambda model, reason: self.post(ev.EngineLost(model, reason)))
+        self.ended = asyncio.Event()
+        self.output_tokens = 0
+        self.changed = changed
+        self._plan_file = plan_file
+        self._sink = sink
+        self._metrics = metrics
+        self._mailbox: asyncio.Queue[ev.Event] = asyncio.Queue()
+        self._streams: dict[str, GenerationStream] = {}
+        self._answers: dict[int, asyncio.Future[SwapReport]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = count(1)
+
+    def post(self, event: ev.Event) -> None:
+        """Hand an event to the owner."""
+        self._mailbox.put_nowait(event)
+
+    async def run(self, first_model: str | None) -> None:
+        """Own the host until it is told to shut down."""
+        self._perform_all(self.decisions.boot(first_model, time.monotonic()))
+        while not self.ended.is_set():
+            event = await self._mailbox.get()
+            self._perform_all(self.decisions.apply(event, time.monotonic()))
+
+    def submit(self, request: GenerateRequest) -> GenerationStream:
+        """Take a generation; its stream ends by itself, whatever happens."""
+        stream = GenerationStream(f"{request.request_id}.{next(self._numbers)}", request)
+        self._streams[stream.key] = stream
+        tokens = len(request.prompt_token_ids) + len(request.resumed_token_ids)
+        self.post(
+            ev.Submitted(
+                stream.key, request.model, request.request_class, request.evictable, tokens
+            )
+        )
+        return stream
+
+    def cancel(self, key: str) -> None:
+        """The client of this stream is gone."""
+        if key in self._streams:
+            self.post(ev.Cancelled(key))
+
+    def cancel_request(self, request_id: str) -> bool:
+        """Cancel every stream of this request; whether there was one."""
+        keys = [key for key, s in self._streams.items() if s.request.request_id == request_id]
+        for key in keys:
+            self.cancel(key)
+        return bool(keys)
+
+    async def swap(self, command: SwapCommand) -> SwapReport:
+        """Carry out a hotswap command. Raises PlanRefused."""
+        ticket = next(self._numbers)
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[ticket] = answer
+        self.post(ev.SwapAsked(ticket, command))
+        # A client that gives up does not undo a hotswap.
+        return await asyncio.shield(answer)
+
+    def _perform_all(self, effects: list[ev.Effect]) -> None:
+        for effect in effects:
+            self._perform(effect)
+        self.changed()
+
+    def _perform(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.Admit() | ev.Halt() | ev.Close() | ev.Evicted():
+                self._on_generation(effect)
+            case ev.Sleep(step, model, level):
+                self._step(step, self.engines.sleep(model, level))
+            case ev.Wake(step, model):
+                self._step(step, self.engines.wake(model))
+            case ev.Check(step, model):
+                self._step(step, self.engines.check(model))
+            case ev.Stop(step, model):
+                self._step(step, self.engines.stop(model))
+            case ev.Move(model, tier):
+                self._spawn(self._move(effect))
+            case ev.DrainTimer(step, after_s):
+                self._later(after_s, ev.DrainExpired(step))
+            case ev.RetryTimer(after_s):
+                log.error("host failed", reason=self.decisions.failure, retry_in_s=after_s)
+                self._later(after_s, ev.RetryDue())
+            case ev.RememberPlan():
+                # Before anything else happens: a plan is obeyed once it is on disk.
+                self._plan_file.write(self.decisions.obeyed)
+            case ev.Answer():
+                self._answer(effect)
+            case ev.SwapEnded(command, report):
+                self._swap_ended(command, report)
+            case ev.ShutDown():
+                self.ended.set()
+
+    def _on_generation(self, effect: ev.Admit | ev.Halt | ev.Close | ev.Evicted) -> None:
+        stream = self._streams[effect.key]
+        match effect:
+            case ev.Admit(key, queue_s):
+                stream.frames.put_nowait(Admitted(self.decisions.host, queue_s))
+                self._metrics.admitted(stream.request, queue_s)
+                model = stream.request.model
+                stream.pump = asyncio.create_task(
+                    pump(
+                        stream,
+                        lambda: self.engines.generate(model, key, stream.request),
+                        self._on_progress,
+                    )
+                )
+                stream.pump.add_done_callback(lambda done: self.post(ending(key, done)))
+            case ev.Halt():
+                assert stream.pump is not None
+                stream.pump.cancel()
+            case ev.Close(key, frame):
+                del self._streams[key]
+                stream.close(frame)
+                self._metrics.closed(stream.request, frame)
+            case ev.Evicted(_, reason):
+                self._sink.append(
+                    records.eviction(
+                        self.decisions.host, stream.request, reason, stream.output_tokens
+                    )
+                )
+                self._metrics.evicted(stream.request, reason)
+
+    def _on_progress(self, event: ev.Progressed) -> None:
+        self.output_tokens += event.tokens
+        self.post(event)
+
+    def _step(self, step: int, work: Coroutine[Any, Any, None]) -> None:
+        async def perform() -> None:
+            error = await _outcome(work)
+            self.post(ev.StepDone(step, error))
+
+        self._spawn(perform())
+
+    async def _move(self, move: ev.Move) -> None:
+        def moved() -> None:
+            self.post(ev.Moved(move.model, move.tier))
+
+        error = await _outcome(self.engines.move(move.model, move.tier, moved))
+        if error is not None:
+            await _outcome(self.engines.stop(move.model))
+            self.post(ev.Moved(move.model, "disk", error))
+        log.info("tier changed", model=move.model, tier=move.tier, error=error)
+
+    def _answer(self, answer: ev.Answer) -> None:
+        future = self._answers.pop(answer.ticket)
+        if future.done():
+            return
+        if answer.report is not None:
+            future.set_result(answer.report)
+        else:
+            future.set_exception(
+                PlanRefused(
+                    answer.refusal or "refused",
+                    where=f"host {self.decisions.host}",
+                    fix="Read the host's state and plan again.",
+                )
+            )
+
+    def _swap_ended(self, command: SwapCommand, report: SwapReport) -> None:
+        log.info(
+            "hotswap ended",
+            plan_id=report.plan_id,
+            from_model=report.from_model,
+            to_model=report.to_model,
+            outcome=report.outcome,
+            total_s=round(report.total_s, 3),
+            handed_back=report.handed_back,
+            error=report.error,
+        )
+        self._sink.append(records.swap(command, report))
+        self._metrics.swapped(report)
+
+    def _later(self, after_s: float, event: ev.Event) -> None:
+        asyncio.get_running_loop().call_later(after_s, self.post, event)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _outcome(work: Coroutine[Any, Any, None]) -> str | None:
+    """Do the work: None, or what went wrong. A step's failure is an event, whatever it was."""
+    try:
+        await work
+    except Exception as error:
+        log.exception("step failed")
+        return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return None

@@ -1,0 +1,58 @@
+"""What an engine host needs of an engine: the seam between its decisions and vLLM.
+
+The vLLM engine (`serving.engine.vllm`) and the tests' deterministic one implement it. Nothing
+here decides when an engine sleeps or which request it runs.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Literal, Protocol
+
+from serving.config import ModelSettings
+from serving.errors import HostError
+from serving.wire import Finished, GenerateRequest, Tokens
+
+SleepLevel = Literal[1, 2]
+"""1 keeps the weights in host RAM, 2 drops them; both free the KV cache."""
+
+EngineOutput = Tokens | Finished
+
+
+class EngineFailed(HostError):
+    """An engine did not do what it was told, or died."""
+
+
+class RequestRefused(HostError):
+    """The engine cannot take this request, and no other replica of the model could."""
+
+
+class Engine(Protocol):
+    """One engine of one model. Its host calls one of start, sleep, wake, stop at a time."""
+
+    async def start(self) -> None:
+        """Load the weights and be awake. Raises EngineFailed."""
+
+    async def sleep(self, level: SleepLevel) -> None:
+        """Free the KV cache, at level 2 also the weights. No generation is running."""
+
+    async def wake(self) -> None:
+        """Be able to generate again, from either level."""
+
+    async def stop(self) -> None:
+        """End the engine's processes, in bounded time, whatever state it is in."""
+
+    async def lost(self) -> str:
+        """Return, with the reason, when the engine has died without being stopped."""
+
+    def generate(self, key: str, request: GenerateRequest) -> AsyncIterator[EngineOutput]:
+        """Tokens as they come, then one Finished.
+
+        Closing the iterator, or cancelling the task that reads it, aborts the generation.
+        `key` is unique on this host. Raises EngineFailed when the engine dies and RequestRefused
+        when the request cannot be run.
+        """
+
+    def memory_bytes(self) -> int:
+        """Proportional set size of the engine's processes."""
+
+
+EngineFactory = Callable[[ModelSettings], Engine]

@@ -1,0 +1,69 @@
+"""What an engine host tells the traffic database: engine samples, evictions, swaps."""
+
+import time
+from typing import Protocol
+
+from analytics.events import EngineSample, Event, Eviction, Swap
+from serving.wire import GenerateRequest, HostState, SwapCommand, SwapReport
+
+
+class EventSink(Protocol):
+    """Takes events at once and never raises (`analytics.writer.EventWriter`)."""
+
+    def append(self, event: Event) -> None:
+        """Take the event."""
+
+
+class NoEvents:
+    """The sink of a host without a store."""
+
+    def append(self, event: Event) -> None:
+        """Forget the event."""
+
+
+def engine_sample(state: HostState, output_tokens: int) -> EngineSample:
+    """A host's load now; `output_tokens` since the last sample."""
+    return EngineSample(
+        sampled_at=time.time(),
+        host=state.host,
+        awake_model=state.awake_model,
+        phase=state.phase,
+        running_interactive=state.running.interactive,
+        running_batch=state.running.batch,
+        waiting_interactive=state.waiting.interactive,
+        waiting_batch=state.waiting.batch,
+        slots=state.slots,
+        interactive_cap=state.interactive_cap,
+        output_tokens=output_tokens,
+        memory_bytes=state.memory_bytes,
+    )
+
+
+def eviction(host: str, request: GenerateRequest, reason: str, kept_tokens: int) -> Eviction:
+    """A running generation was handed back with `kept_tokens` output tokens."""
+    return Eviction(
+        evicted_at=time.time(),
+        host=host,
+        model=request.model,
+        request_id=request.request_id,
+        reason=reason,
+        kept_tokens=kept_tokens,
+    )
+
+
+def swap(command: SwapCommand, report: SwapReport) -> Swap:
+    """A hotswap ended, as its report says."""
+    return Swap(
+        ended_at=time.time(),
+        host=report.host,
+        plan_id=report.plan_id,
+        reason=command.reason,
+        from_model=report.from_model,
+        to_model=report.to_model,
+        from_tier=report.from_tier,
+        outcome=report.outcome,
+        total_s=report.total_s,
+        phases_s=report.phases_s,
+        handed_back=report.handed_back,
+        error=report.error,
+    )

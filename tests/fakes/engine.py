@@ -1,0 +1,235 @@
+"""A deterministic engine for tests: the real host runs over it as over vLLM's.
+
+Token i is a pure function of the model's name, the prompt and the tokens before it, so a resume
+of prompt + tokens continues exactly as if nothing had happened.
+"""
+
+import asyncio
+import threading
+import zlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from serving.config import ModelSettings
+from serving.engine.protocol import EngineFailed, EngineOutput, SleepLevel
+from serving.wire import Finished, GenerateRequest, TokenLogprobs, Tokens
+
+FIRST_TOKEN, TOKEN_SPAN = 1000, 20000
+Step = Literal["start", "wake", "sleep", "canary"]
+
+
+def next_token(model: str, prompt: list[int], so_far: list[int]) -> int:
+    """The token a fake engine of `model` gives after `prompt` and `so_far`."""
+    text = f"{model}|{prompt}|{so_far}".encode()
+    return FIRST_TOKEN + zlib.crc32(text) % TOKEN_SPAN
+
+
+def expected_tokens(model: str, prompt: list[int], n: int) -> list[int]:
+    """The first `n` tokens of an undisturbed generation."""
+    tokens: list[int] = []
+    for _ in range(n):
+        tokens.append(next_token(model, prompt, tokens))
+    return tokens
+
+
+class Gate:
+    """Lets tokens through: all, none, or a counted number. Set from any thread."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._left: int | None = None
+
+    def close(self) -> None:
+        """Hold every token back from now on."""
+        with self._condition:
+            self._left = 0
+
+    def open(self) -> None:
+        """Let all tokens through."""
+        with self._condition:
+            self._left = None
+
+    def let(self, tokens: int) -> None:
+        """Let `tokens` more through (the gate must be closed, or it closes after them)."""
+        with self._condition:
+            self._left = (self._left or 0) + tokens
+
+    def take(self) -> bool:
+        """Take one token's leave to pass, if there is one."""
+        with self._condition:
+            if self._left is None:
+                return True
+            if self._left == 0:
+                return False
+            self._left -= 1
+            return True
+
+
+@dataclass
+class FakeEngines:
+    """Makes the fake engines of a host and steers them. Every field may be set at any time.
+
+    `gate` holds tokens back (the canary's are never held). `delay_s` is the time of one token.
+    `fail_next[(model, step)] = "why"` makes that step fail once (`fail_always`: every time).
+    `answer` replaces the token function: it gives the whole output for a request's prompt, and
+    the generation stops by "stop" at its end.
+    """
+
+    delay_s: float = 0.001
+    start_s: float = 0.0
+    gate: Gate = field(default_factory=Gate)
+    fail_next: dict[tuple[str, Step], str] = field(default_factory=dict)
+    fail_always: dict[tuple[str, Step], str] = field(default_factory=dict)
+    answer: Callable[[GenerateRequest], list[int]] | None = None
+    asleep_bytes: dict[str, int] = field(default_factory=dict)
+    alive: dict[str, "FakeEngine"] = field(default_factory=dict)
+    log: list[tuple[str, str]] = field(default_factory=list)
+    """(model, step) in order of what was asked of the engines."""
+
+    def __call__(self, model: ModelSettings) -> "FakeEngine":
+        engine = FakeEngine(model, self)
+        self.alive[model.name] = engine
+        return engine
+
+    def kill(self, model: str) -> None:
+        """Let the engine of `model` die, as by kill -9."""
+        self.alive[model].die("killed by the test")
+
+    def awake(self) -> list[str]:
+        """The models whose engines are awake now."""
+        return [name for name, engine in self.alive.items() if engine.condition == "awake"]
+
+    def check(self, model: str, step: Step) -> None:
+        """Note the step; raise if the test asked for its failure."""
+        self.log.append((model, step))
+        why = self.fail_next.pop((model, step), None) or self.fail_always.get((model, step))
+        if why is not None:
+            raise EngineFailed(why, where=f"fake engine of {model}", fix="The test asked for it.")
+
+
+class FakeEngine:
+    """One fake engine; see FakeEngines for how a test steers it."""
+
+    def __init__(self, model: ModelSettings, controls: FakeEngines) -> None:
+        self.model = model
+        self.controls = controls
+        self.condition: Literal["new", "awake", "asleep", "parked", "stopped", "dead"] = "new"
+        self.running: set[str] = set()
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+
+    async def start(self) -> None:
+        await asyncio.sleep(self.controls.start_s)
+        self._step("start")
+        self.condition = "awake"
+
+    async def sleep(self, level: SleepLevel) -> None:
+        assert not self.running, "an engine was put to sleep with generations running"
+        self._step("sleep")
+        self.condition = "asleep" if level == 1 else "parked"
+
+    async def wake(self) -> None:
+        self._step("wake")
+        self.condition = "awake"
+
+    async def stop(self) -> None:
+        if self.controls.alive.get(self.model.name) is self:
+            del self.controls.alive[self.model.name]
+        if self.condition != "dead":
+            self.condition = "stopped"
+
+    async def lost(self) -> str:
+        return await asyncio.shield(self._lost)
+
+    def memory_bytes(self) -> int:
+        return self.controls.asleep_bytes.get(self.model.name, 1)
+
+    def die(self, reason: str) -> None:
+        def tell() -> None:
+            self.condition = "dead"
+            if not self._lost.done():
+                self._lost.set_result(reason)
+
+        self._loop.call_soon_threadsafe(tell)
+
+    async def generate(self, key: str, request: GenerateRequest) -> AsyncIterator[EngineOutput]:
+        if self.condition != "awake":
+            raise self._failure(f"asked to generate while {self.condition}")
+        if key == "canary":
+            self.controls.check(self.model.name, "canary")
+            yield Tokens([next_token(self.model.name, request.prompt_token_ids, [])])
+            yield Finished("length")
+            return
+        self.running.add(key)
+        assert len(self.running) <= self.model.slots, "more generations than slots"
+        try:
+            async for output in self._outputs(request):
+                yield output
+        finally:
+            self.running.discard(key)
+
+    async def _outputs(self, request: GenerateRequest) -> AsyncIterator[EngineOutput]:
+        sampling, tokens = request.sampling, list(request.resumed_token_ids)
+        script = self.controls.answer(request) if self.controls.answer else None
+        first = True
+        while len(tokens) < sampling.max_tokens:
+            if script is not None and len(tokens) >= len(script):
+                yield Finished("stop")
+                return
+            await self._turn()
+            token = (
+                next_token(self.model.name, request.prompt_token_ids, tokens)
+                if script is None
+                else script[len(tokens)]
+            )
+            tokens.append(token)
+            yield self._tokens(request, token, first=first)
+            first = False
+            if token in sampling.stop_token_ids and len(tokens) > sampling.min_tokens:
+                yield Finished("stop", stop_token_id=token)
+                return
+        yield Finished("length")
+
+    async def _turn(self) -> None:
+        """Wait until the next token may come."""
+        await asyncio.sleep(self.controls.delay_s)
+        while not self.controls.gate.take():
+            self._alive()
+            await asyncio.sleep(0.002)
+        self._alive()
+
+    def _alive(self) -> None:
+        if self.condition == "dead":
+            raise self._failure("the engine died")
+
+    def _tokens(self, request: GenerateRequest, token: int, *, first: bool) -> Tokens:
+        n = request.sampling.logprobs
+        logprobs = None if n is None else [fake_logprobs(token, n)]
+        prompt_logprobs = None
+        if first and request.sampling.prompt_logprobs is not None:
+            rest = request.prompt_token_ids[1:]
+            prompt_logprobs = [
+                None,
+                *(fake_logprobs(t, request.sampling.prompt_logprobs) for t in rest),
+            ]
+        return Tokens(
+            [token],
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            cached_tokens=0 if first else None,
+        )
+
+    def _step(self, step: Step) -> None:
+        if self.condition == "dead":
+            raise self._failure("the engine died")
+        self.controls.check(self.model.name, step)
+
+    def _failure(self, what: str) -> EngineFailed:
+        return EngineFailed(what, where=f"fake engine of {self.model.name}", fix="Nothing to mend.")
+
+
+def fake_logprobs(token: int, n: int) -> TokenLogprobs:
+    """The sampled token first and most likely, then `n` others."""
+    others = [FIRST_TOKEN + (token + i) % TOKEN_SPAN for i in range(1, n + 1)]
+    return TokenLogprobs([token, *others], [-0.1 * (i + 1) for i in range(n + 1)], 1)
