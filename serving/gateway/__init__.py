@@ -1,1 +1,5 @@
-"""The gateway: OpenAI and Anthropic APIs in front of the pool; the only place that knows text."""
+"""The gateway: text on one side, token streams of the fleet on the other.
+
+Here: the public APIs, the record of every generation, the choice of a replica. Not here: engines,
+models' weights, and any decision about which model is awake where. See README.md.
+"""

@@ -1,0 +1,126 @@
+"""Driving a generation to its end: lease a replica, send, take frames in, go on elsewhere.
+
+Effects in the order that `serving.gateway.resume` decides. Tokens go to a sink, which turns
+them into text; nothing of text is known here.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from serving.config import GatewaySettings, HostSettings
+from serving.errors import HostUnreachable, WireError
+from serving.gateway.census import Census, Whereabouts
+from serving.gateway.failures import no_replica
+from serving.gateway.generation import Generation
+from serving.gateway.intake import QUEUED_SILENCE_S, AttemptEnd, Intake, TokenSink
+from serving.gateway.pool import Lease, Pool
+from serving.gateway.resume import Continuation
+from serving.gateway.streams import HostStreams
+from serving.gateway.trip import Trip
+from serving.wire import Tokens
+
+log = structlog.get_logger(__name__)
+
+
+class AttemptRunner:
+    """Runs generations against the fleet."""
+
+    def __init__(
+        self, pool: Pool, streams: HostStreams, census: Census, settings: GatewaySettings
+    ) -> None:
+        self._pool, self._streams, self._census = pool, streams, census
+        self._settings = settings
+
+    async def run(
+        self, generation: Generation, sink: TokenSink, *, replica_wait_s: float, request_id: str
+    ) -> None:
+        """See `generation` through. Raises GenerationFailed."""
+        with Whereabouts(self._census, generation.model, generation.request_class) as whereabouts:
+            trip = Trip(generation, replica_wait_s, self._settings.resume_wait_s)
+            while not generation.finished:
+                step = generation.next_step()
+                if step.end is not None:
+                    sink.deliver(Tokens([]), step.end)
+                    generation.finished = True
+                    return
+                if step.kind == "start_over":
+                    sink.start_over()
+                end = await self._attempt(trip, step, sink, whereabouts, request_id)
+                whereabouts.move(None if end.kind == "complete" else "waiting")
+                self._judge(trip, end)
+
+    async def _attempt(
+        self,
+        trip: Trip,
+        step: Continuation,
+        sink: TokenSink,
+        whereabouts: Whereabouts,
+        request_id: str,
+    ) -> AttemptEnd:
+        generation = trip.generation
+
+        def have_slot() -> None:
+            trip.had_slot = True
+            whereabouts.move("running")
+
+        host = await self._replica(trip)
+        with self._pool.lease(host, generation.request_class) as lease:
+            request = generation.begin_attempt(step, host.name)
+            trip.begin(host.name)
+            try:
+                async with asyncio.timeout(QUEUED_SILENCE_S) as patience:
+                    lease.lose = lambda: patience.reschedule(0)
+                    intake = Intake(generation, sink, on_slot=have_slot, on_token=trip.progressed)
+                    opened = self._streams.open(host, request, client_request_id=request_id)
+                    async with opened as portions:
+                        async for frames in portions:
+                            if (end := intake.take(frames)) is not None:
+                                return end
+                            now = asyncio.get_running_loop().time()
+                            patience.reschedule(now + intake.silence_s)
+            except TimeoutError:
+                return self._silent(host, lease)
+            except (HostUnreachable, WireError) as error:
+                self._pool.doubt(host.name)
+                return AttemptEnd("failed", str(error))
+            self._pool.doubt(host.name)
+            return AttemptEnd("failed", f"{host.name} closed the stream before its end")
+
+    async def _replica(self, trip: Trip) -> HostSettings:
+        generation = trip.generation
+        try:
+            return await self._pool.replica(
+                generation.model,
+                generation.request_class,
+                avoid=trip.avoid,
+                until=trip.replica_by,
+            )
+        except TimeoutError:
+            raise no_replica(generation.model, time.monotonic() - trip.without_slot_since) from None
+
+    def _silent(self, host: HostSettings, lease: Lease) -> AttemptEnd:
+        if not lease.lost:
+            self._pool.doubt(host.name)
+        return AttemptEnd("failed", f"{host.name} " + ("was lost" if lease.lost else "fell silent"))
+
+    def _judge(self, trip: Trip, end: AttemptEnd) -> None:
+        generation = trip.generation
+        if end.kind == "complete":
+            generation.finished = True
+            return
+        log.info(
+            "attempt_ended",
+            generation=generation.generation_id,
+            host=generation.hosts[-1],
+            how=end.kind,
+            why=end.why,
+            kept_tokens=len(generation.token_ids),
+        )
+        if end.kind == "handed_back":
+            if end.why == "evicted":
+                generation.evictions += 1
+            else:
+                self._pool.doubt(generation.hosts[-1])
+        trip.end(end)

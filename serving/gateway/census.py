@@ -1,0 +1,92 @@
+"""How many generations of each model and class wait and run, and the samples of it.
+
+The one owner of these counts. A generation waits while it has no slot: without a replica, or
+queued on a host.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from typing import Literal, Protocol
+
+from analytics.events import Event, GatewaySample
+from serving.wire import RequestClass
+
+Place = Literal["waiting", "running"]
+Key = tuple[str, RequestClass]
+
+SAMPLE_EVERY_S = 1.0
+
+
+class EventSink(Protocol):
+    """Where events go: never blocks, never raises."""
+
+    def append(self, event: Event) -> None:
+        """Take an event."""
+
+
+class Census:
+    """Counts by model and class, sampled once a second and when waiting begins or ends."""
+
+    def __init__(self, events: EventSink) -> None:
+        self._events = events
+        self._counts: dict[Place, Counter[Key]] = {"waiting": Counter(), "running": Counter()}
+        self._last_sampled: dict[Key, tuple[int, int]] = {}
+
+    def count(self, place: Place, model: str, request_class: RequestClass) -> int:
+        """How many are there now."""
+        return self._counts[place][model, request_class]
+
+    def moved(self, key: Key, *, leaves: Place | None, enters: Place | None) -> None:
+        """A generation changed its place; None is outside."""
+        waited = self._counts["waiting"][key]
+        if leaves is not None:
+            self._counts[leaves][key] -= 1
+        if enters is not None:
+            self._counts[enters][key] += 1
+        if (waited == 0) != (self._counts["waiting"][key] == 0):
+            self._sample(key)
+
+    async def run(self) -> None:
+        """Sample until cancelled. A model that was at rest and still is gets no sample."""
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            for key in set(self._counts["waiting"]) | set(self._counts["running"]):
+                now = (self._counts["waiting"][key], self._counts["running"][key])
+                if now != (0, 0) or self._last_sampled.get(key) != now:
+                    self._sample(key)
+
+    def _sample(self, key: Key) -> None:
+        waiting, running = self._counts["waiting"][key], self._counts["running"][key]
+        self._last_sampled[key] = (waiting, running)
+        model, request_class = key
+        self._events.append(
+            GatewaySample(
+                sampled_at=time.time(),
+                model=model,
+                request_class=request_class,
+                waiting=waiting,
+                running=running,
+            )
+        )
+
+
+class Whereabouts:
+    """One generation's place in the census; leaves it on exit."""
+
+    def __init__(self, census: Census, model: str, request_class: RequestClass) -> None:
+        self._census, self._key = census, (model, request_class)
+        self._place: Place | None = None
+
+    def move(self, place: Place | None) -> None:
+        """Go to `place`."""
+        if place != self._place:
+            self._census.moved(self._key, leaves=self._place, enters=place)
+            self._place = place
+
+    def __enter__(self) -> "Whereabouts":
+        self.move("waiting")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.move(None)

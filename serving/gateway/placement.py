@@ -1,0 +1,55 @@
+"""Which replica takes a generation. Pure decisions over a snapshot of the hosts' loads."""
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
+
+from serving.wire import RequestClass
+
+
+@dataclass(frozen=True)
+class ReplicaLoad:
+    """What one replica of the model in question carries, with what was just sent to it."""
+
+    host: str
+    interactive: int
+    batch: int
+    slots: int
+    interactive_cap: int
+
+    @property
+    def total(self) -> int:
+        """Requests of both classes, running or waiting."""
+        return self.interactive + self.batch
+
+    @property
+    def room(self) -> int:
+        """Places left in the running batch, below zero if requests wait."""
+        limit = self.interactive_cap if self.interactive else self.slots
+        return limit - self.total
+
+
+def pick_replica(
+    replicas: Iterable[ReplicaLoad], request_class: RequestClass, *, avoid: Set[str] = frozenset()
+) -> str | None:
+    """The host to send to, None if there is no replica.
+
+    Interactive work goes where the least interactive work is, batch work where the most room
+    is. `avoid` names hosts that just gave the generation back: they get it only if no other
+    replica has room for it.
+    """
+    candidates = list(replicas)
+    elsewhere = [r for r in candidates if r.host not in avoid and _takes(r, request_class)]
+    best = min(elsewhere or candidates, key=lambda r: _preference(r, request_class), default=None)
+    return None if best is None else best.host
+
+
+def _takes(replica: ReplicaLoad, request_class: RequestClass) -> bool:
+    if request_class == "interactive":
+        return replica.interactive < replica.interactive_cap
+    return replica.room > 0
+
+
+def _preference(replica: ReplicaLoad, request_class: RequestClass) -> tuple[int, int, str]:
+    if request_class == "interactive":
+        return (replica.interactive, replica.total, replica.host)
+    return (-replica.room, replica.total, replica.host)

@@ -1,0 +1,180 @@
+"""The pool of engine hosts as the gateway knows it: the one owner of their states and leases.
+
+A lease is the right to run one attempt on one host. Reports come in from
+`serving.gateway.watch`; which replica to lease is decided by `serving.gateway.placement`.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from serving.config import HostSettings
+from serving.errors import HostUnreachable
+from serving.gateway.placement import ReplicaLoad, pick_replica
+from serving.wire import WIRE_VERSION, HostState, RequestClass
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class Lease:
+    """One attempt's place on a host. `lose` is called if the host is lost while it is held."""
+
+    host: HostSettings
+    request_class: RequestClass
+    lose: Callable[[], None] = lambda: None
+    lost: bool = False
+
+
+@dataclass
+class _Host:
+    settings: HostSettings
+    state: HostState | None = None
+    trouble: str | None = "not asked yet"
+    """Why it is not reachable; None if it is."""
+    doubted: bool = False
+    """Something since its last report contradicts it."""
+    leases: set[Lease] = field(default_factory=set)
+    since_report: Counter[RequestClass] = field(default_factory=Counter)
+    """Leases opened less leases closed since the last report."""
+
+    def serves(self, model: str) -> bool:
+        state = self.state
+        return (
+            state is not None
+            and self.trouble is None
+            and not self.doubted
+            and state.phase == "serving"
+            and state.awake_model == model
+        )
+
+    def load(self) -> ReplicaLoad:
+        assert self.state is not None
+        held = Counter(lease.request_class for lease in self.leases)
+
+        def count(name: RequestClass) -> int:
+            assert self.state is not None
+            counts = (self.state.running, self.state.waiting)
+            reported = sum(c.batch if name == "batch" else c.interactive for c in counts)
+            return max(held[name], reported + self.since_report[name])
+
+        return ReplicaLoad(
+            host=self.settings.name,
+            interactive=count("interactive"),
+            batch=count("batch"),
+            slots=self.state.slots,
+            interactive_cap=self.state.interactive_cap,
+        )
+
+
+@dataclass(frozen=True)
+class HostView:
+    """What a reader is told of a host."""
+
+    name: str
+    state: HostState | None
+    trouble: str | None
+
+
+class Pool:
+    """Host states, leases, and the wait for a replica."""
+
+    def __init__(self, hosts: list[HostSettings]) -> None:
+        self._hosts = {host.name: _Host(host) for host in hosts}
+        self._changed = asyncio.Event()
+        self._ask_again: Callable[[str], None] = lambda _host: None
+
+    def on_doubt(self, ask_again: Callable[[str], None]) -> None:
+        """Call `ask_again(host)` when a host's report turns out to be stale."""
+        self._ask_again = ask_again
+
+    def report(self, host: str, state: HostState) -> None:
+        """Take in what a host says of itself."""
+        entry = self._hosts[host]
+        before = entry.state
+        if before is not None and before.boot_id != state.boot_id:
+            self._lose_leases(entry, "it was restarted")
+        entry.state, entry.doubted = state, False
+        entry.since_report.clear()
+        entry.trouble = None
+        if state.wire_version != WIRE_VERSION:
+            entry.trouble = (
+                f"it speaks wire version {state.wire_version}, this gateway speaks {WIRE_VERSION}"
+            )
+        self._announce()
+
+    def lost(self, host: str, why: str) -> None:
+        """A host does not answer any more: its attempts are over."""
+        entry = self._hosts[host]
+        if entry.trouble != why:
+            log.warning("host_lost", host=host, why=why)
+        entry.trouble = why
+        self._lose_leases(entry, why)
+        self._announce()
+
+    def doubt(self, host: str) -> None:
+        """A host acted against its last report; do not use it before it reports again."""
+        self._hosts[host].doubted = True
+        self._ask_again(host)
+
+    def replicas(self, model: str) -> list[str]:
+        """Names of the hosts that serve `model` now."""
+        return [name for name, entry in self._hosts.items() if entry.serves(model)]
+
+    def hosts(self) -> list[HostView]:
+        """All hosts, in the fleet file's order."""
+        return [HostView(n, e.state, e.trouble) for n, e in self._hosts.items()]
+
+    async def replica(
+        self, model: str, request_class: RequestClass, *, avoid: frozenset[str], until: float
+    ) -> HostSettings:
+        """The replica to use, waiting for one until `until` (monotonic).
+
+        Raises TimeoutError. The caller leases it before its next await.
+        """
+        while True:
+            loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+            name = pick_replica(loads, request_class, avoid=avoid)
+            if name is not None:
+                return self._hosts[name].settings
+            changed = self._changed
+            async with asyncio.timeout(until - time.monotonic()):
+                await changed.wait()
+
+    @contextmanager
+    def lease(self, host: HostSettings, request_class: RequestClass) -> Iterator[Lease]:
+        """Count an attempt on `host` for as long as the block lasts."""
+        entry = self._hosts[host.name]
+        lease = Lease(host, request_class)
+        entry.leases.add(lease)
+        entry.since_report[request_class] += 1
+        try:
+            yield lease
+        finally:
+            entry.leases.discard(lease)
+            entry.since_report[request_class] -= 1
+
+    def _lose_leases(self, entry: _Host, why: str) -> None:
+        if entry.leases:
+            log.warning("attempts_lost", host=entry.settings.name, count=len(entry.leases), why=why)
+        for lease in entry.leases:
+            lease.lost = True
+            lease.lose()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def unreachable(host: HostSettings, why: str) -> HostUnreachable:
+    """The error of a host that does not answer."""
+    return HostUnreachable(
+        why,
+        where=f"engine host {host.name} ({host.address}:{host.port})",
+        fix="It is restarted by the supervisor; see its log.",
+    )
