@@ -1,0 +1,198 @@
+"""A real data plane for tests: engine hosts and a gateway as processes, on free ports.
+
+No control plane and no traffic database run here, so nothing but the tests moves a model.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving.clients.host import HostClient
+from serving.config import Fleet, StateFolder, load_fleet
+from serving.wire import SwapCommand, SwapReport
+
+START_LIMIT_S = 300.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def until(condition: Callable[[], Any], what: str, limit_s: float = START_LIMIT_S) -> Any:
+    """The first truthy value of `condition`, which is asked every tenth of a second."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {limit_s:.0f} s: {what}")
+
+
+def write_fleet(folder: Path) -> Path:
+    """Two hosts, two models in float32 (its tokens do not depend on the batch) and few slots."""
+    ports = free_ports(6)
+    model = {"source": {"kind": "packaged"}, "dtype": "float32", "kv_cache_gib": 0.5}
+    fleet = {
+        "gateway": {"port": ports[0], "replica_wait_s": 8, "resume_wait_s": 180},
+        "store": {"port": ports[1]},
+        "dagster": {"port": ports[2], "code_port": ports[3]},
+        "hosts": [
+            {"name": "host-0", "port": ports[4], "cpu_cores": "0", "starts_with": "exact"},
+            {"name": "host-1", "port": ports[5], "cpu_cores": "1", "starts_with": "exact"},
+        ],
+        "models": [
+            {
+                **model,
+                "name": "exact",
+                "slots": 4,
+                "interactive_cap": 2,
+                "max_replicas": 2,
+                "tool_call_parser": "hermes",
+            },
+            {**model, "name": "other", "max_model_len": 1024, "max_replicas": 2},
+            {**model, "name": "asleep-everywhere", "max_model_len": 512},
+        ],
+    }
+    path = folder / "fleet.yaml"
+    path.write_text(yaml.safe_dump(fleet))
+    return path
+
+
+class Pool:
+    """The processes, and the ways tests talk to them."""
+
+    def __init__(self, folder: Path, state: StateFolder) -> None:
+        self.fleet_file = write_fleet(folder)
+        self.fleet: Fleet = load_fleet(self.fleet_file)
+        self.state = state
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        gateway = self.fleet.gateway
+        self.url = f"http://{gateway.address}:{gateway.port}"
+        self.openai = openai.OpenAI(
+            base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=240
+        )
+
+    def start(self) -> None:
+        """Start every process and wait until all are ready."""
+        for host in self.fleet.hosts:
+            self.start_host(host.name)
+        self._start("gateway", "serving.gateway")
+        for name in [host.name for host in self.fleet.hosts]:
+            self.wait_serving(name)
+        until(self._gateway_ready, "gateway ready")
+        until(lambda: self.replicas("exact") == 2, "gateway sees both replicas")
+
+    def start_host(self, name: str) -> None:
+        """Start one engine host."""
+        self._start(name, "serving.engine", "--host", name)
+
+    def kill_host(self, name: str) -> None:
+        """End a host and its engines as a machine failure would."""
+        process = self._processes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self) -> None:
+        """Stop everything; what does not go by itself is killed."""
+        for process in self._processes.values():
+            process.terminate()
+        for name, process in self._processes.items():
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise AssertionError(f"{name} did not stop when told to") from None
+
+    def host(self, name: str) -> HostClient:
+        """A client of the host's control interface."""
+        settings = self.fleet.host(name)
+        return HostClient(settings.address, settings.port, self.state.token("admin"))
+
+    def wait_serving(self, name: str) -> None:
+        """Wait until the host serves."""
+
+        def serving() -> bool:
+            if name in self._processes and self._processes[name].poll() is not None:
+                raise AssertionError(f"{name} ended; its log:\n{self._log(name)}")
+            return self.host(name).ready()
+
+        until(serving, f"{name} serves; its log:\n{self._log(name)}")
+
+    def swap(self, host: str, model: str) -> SwapReport:
+        """Change a host's awake model as the control plane would, and wait for it."""
+        with self.host(host) as client:
+            plan = max(self.host(h.name).state().plan_id for h in self.fleet.hosts) + 1
+            return client.swap(SwapCommand(model=model, plan_id=plan, reason="a test"))
+
+    def view(self) -> dict[str, Any]:
+        """What the gateway sees of the pool."""
+        view: dict[str, Any] = httpx.get(f"{self.url}/fleet").json()
+        return view
+
+    def replicas(self, model: str) -> int:
+        """Replicas of a model in the gateway's eyes."""
+        return next(m["replicas"] for m in self.view()["models"] if m["name"] == model)
+
+    def host_running(self, request_class: str) -> str | None:
+        """A host that runs a request of the class now."""
+        for host in self.view()["hosts"]:
+            if host["reachable"] and host["running"][request_class]:
+                return str(host["host"])
+        return None
+
+    def running(self, request_class: str) -> int:
+        """Requests of the class that have a slot, by the hosts' own word."""
+        states = [self.host(host.name).state() for host in self.fleet.hosts]
+        return sum(getattr(state.running, request_class) for state in states)
+
+    def evictions(self, name: str) -> int:
+        """How many requests the host has evicted to make room, since it started."""
+        settings = self.fleet.host(name)
+        page = httpx.get(f"http://{settings.address}:{settings.port}/metrics").text
+        return sum(
+            int(sample.value)
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+            if sample.name == "turntable_evictions_total"
+        )
+
+    def _start(self, name: str, module: str, *arguments: str) -> None:
+        log = (self.state.logs / f"{name}.log").open("ab")
+        command = [sys.executable, "-m", module, "--fleet", str(self.fleet_file)]
+        self._processes[name] = subprocess.Popen(
+            [*command, "--state", str(self.state.root), *arguments],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "VLLM_CONFIGURE_LOGGING": "0", "VLLM_NO_USAGE_STATS": "1"},
+        )
+
+    def _gateway_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _log(self, name: str) -> str:
+        path = self.state.logs / f"{name}.log"
+        return path.read_text()[-4000:] if path.exists() else "(none)"
