@@ -55,8 +55,18 @@ class StateFolder:
         return self.folder("run")
 
     @property
+    def plans(self) -> Path:
+        """The last allocation plan."""
+        return self.folder("plans")
+
+    @property
     def prompts(self) -> Path:
-        """Batch input: `<model>/<YYYY-MM-DD>.parquet` prompt files."""
+        """Batch input: one prompt file a day, `<YYYY-MM-DD>.parquet`.
+
+        Columns: `id` (text, unique in the file), `prompt` (text) or `messages` (text, a JSON list
+        of chat messages), and optionally `model` (absent or null: the fleet's first), `max_tokens`
+        and `temperature`.
+        """
         return self.folder("batch", "prompts")
 
     @property

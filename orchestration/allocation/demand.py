@@ -1,0 +1,86 @@
+"""Demand: how much work is offered to each model, and how many requests wait for it.
+
+Offered work is what was served (prompt and output tokens per second) plus what waits, taken as
+if it should be served within the window. Without it, a saturated model would look content.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from analytics.traffic import ModelTraffic
+from serving.config import Fleet
+from serving.wire import HostState
+
+ASSUMED_REQUEST_TOKENS = 256.0
+"""Tokens of a request (prompt and output) while none of its model and class has ended."""
+
+
+class ModelDemand(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of one model now."""
+
+    interactive_tokens_per_s: float = 0.0
+    batch_tokens_per_s: float = 0.0
+    waiting_interactive: int = 0
+    waiting_batch: int = 0
+    running_interactive: int = 0
+    running_batch: int = 0
+
+    @property
+    def interactive_present(self) -> bool:
+        """Somebody talks to the model: requests wait, run, or were served in the window."""
+        return bool(
+            self.waiting_interactive or self.running_interactive or self.interactive_tokens_per_s
+        )
+
+    @property
+    def batch_present(self) -> bool:
+        """There is batch work for the model, waiting, running or just served."""
+        return bool(self.waiting_batch or self.running_batch or self.batch_tokens_per_s)
+
+
+def offered_work(
+    fleet: Fleet,
+    traffic: Iterable[ModelTraffic],
+    states: Mapping[str, HostState | None],
+) -> dict[str, ModelDemand]:
+    """Demand of every model of the fleet; traffic of models it does not know is left out.
+
+    Hosts say what runs on them, the gateway's statistics may lag or be away: the larger count
+    is taken.
+    """
+    rows = {(row.model, row.request_class): row for row in traffic}
+    demand = {}
+    for model in fleet.models:
+        awake = [s for s in states.values() if s is not None and s.awake_model == model.name]
+        interactive = rows.get((model.name, "interactive"))
+        batch = rows.get((model.name, "batch"))
+        demand[model.name] = ModelDemand(
+            interactive_tokens_per_s=_tokens_per_s(interactive),
+            batch_tokens_per_s=_tokens_per_s(batch),
+            waiting_interactive=max(
+                interactive.waiting if interactive else 0,
+                sum(state.waiting.interactive for state in awake),
+            ),
+            waiting_batch=max(
+                batch.waiting if batch else 0, sum(state.waiting.batch for state in awake)
+            ),
+            running_interactive=max(
+                interactive.running if interactive else 0,
+                sum(state.running.interactive for state in awake),
+            ),
+            running_batch=max(
+                batch.running if batch else 0, sum(state.running.batch for state in awake)
+            ),
+        )
+    return demand
+
+
+def _tokens_per_s(row: ModelTraffic | None) -> float:
+    """Served and waiting work of one model and class."""
+    if row is None:
+        return 0.0
+    served = row.prompt_tokens_per_s + row.output_tokens_per_s
+    per_request = served * row.window_s / row.ended if row.ended and served else None
+    waiting = row.waiting * (per_request or ASSUMED_REQUEST_TOKENS) / row.window_s
+    return served + waiting

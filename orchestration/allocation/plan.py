@@ -1,0 +1,36 @@
+"""A plan: one allocation decision with all its reasons. Data only."""
+
+import msgspec
+
+from orchestration.allocation.demand import ModelDemand
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """One hotswap that a plan asks for."""
+
+    host: str
+    from_model: str | None
+    to_model: str
+    reason: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One allocation decision (also when it moves nothing)."""
+
+    plan_id: int
+    made_at: float
+    trigger: str
+    """What the plan answers to, in words."""
+    moves: tuple[Move, ...]
+    grants: dict[str, tuple[str, ...]]
+    """The models each host may have awake; none for a host that cannot serve now."""
+    replicas: dict[str, int]
+    """Replicas of every model once the moves are made."""
+    verdicts: dict[str, str]
+    """For every model: why it gets, keeps, gives up or does not get replicas."""
+    demand: dict[str, ModelDemand]
+
+    def granted(self, host: str) -> str | None:
+        """The model that `host` should have awake, if any."""
+        models = self.grants.get(host, ())
+        return models[0] if models else None

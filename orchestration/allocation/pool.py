@@ -1,0 +1,98 @@
+"""The pool as the planner sees it: which hosts may be given another model, and which may not."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from orchestration.allocation.demand import ModelDemand
+from serving.config import Fleet, HostSettings
+from serving.wire import HostState, Tier
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """One host, read for planning."""
+
+    host: str
+    model: str | None
+    """The model it serves, is being given, or starts with; None if that is none of the fleet's."""
+    movable: bool
+    serves: bool
+    """It is a replica now, or will be in a moment without a new decision."""
+    pinned_because: str | None
+    """Why it is not movable, in words."""
+    tiers: dict[str, Tier] = {}
+    interactive: int = 0
+    batch: int = 0
+
+    @property
+    def busyness(self) -> tuple[int, int]:
+        """What is disturbed by taking the host away: interactive requests, then batch."""
+        return (self.interactive, self.batch)
+
+
+def places(
+    fleet: Fleet,
+    states: Mapping[str, HostState | None],
+    demand: Mapping[str, ModelDemand],
+    *,
+    now: float,
+    swapped_at: Mapping[str, float],
+) -> list[Place]:
+    """Every host of the fleet, in its order. A host without a state is unreachable."""
+    known = {model.name for model in fleet.models}
+    read = []
+    for host in fleet.hosts:
+        state = states.get(host.name)
+        if state is None:
+            read.append(_out(host.name, "is unreachable"))
+        elif state.phase == "failed":
+            read.append(_out(host.name, f"failed: {state.failure or 'no reason given'}"))
+        elif state.phase == "starting":
+            read.append(_starting(host, demand))
+        else:
+            age_s = now - swapped_at.get(host.name, float("-inf"))
+            read.append(_serving(state, known, age_s, fleet.allocation.cooldown_s))
+    return read
+
+
+def held_counts(pool: Iterable[Place]) -> Counter[str]:
+    """Replicas of every model, with those that will be there in a moment."""
+    return Counter(place.model for place in pool if place.serves and place.model is not None)
+
+
+def _out(host: str, because: str) -> Place:
+    return Place(host=host, model=None, movable=False, serves=False, pinned_because=because)
+
+
+def _starting(host: HostSettings, demand: Mapping[str, ModelDemand]) -> Place:
+    """A host that starts counts as a replica to be, unless somebody waits for that model now."""
+    model = host.starts_with
+    awaited = model is not None and demand[model].waiting_interactive > 0
+    return Place(
+        host=host.name,
+        model=model,
+        movable=False,
+        serves=model is not None and not awaited,
+        pinned_because=f"starts with {model}" if model else "is starting",
+    )
+
+
+def _serving(state: HostState, known: set[str], age_s: float, cooldown_s: float) -> Place:
+    because = None
+    model = state.awake_model
+    if state.phase == "swapping":
+        model = state.swap_target or state.awake_model
+        because = f"is swapping to {model}"
+    elif age_s < cooldown_s:
+        because = f"got its model {max(age_s, 0):.0f} s ago and keeps it for {cooldown_s:g} s"
+    return Place(
+        host=state.host,
+        model=model if model in known else None,
+        movable=because is None,
+        serves=model in known,
+        pinned_because=because,
+        tiers=state.tiers,
+        interactive=state.running.interactive + state.waiting.interactive,
+        batch=state.running.batch + state.waiting.batch,
+    )

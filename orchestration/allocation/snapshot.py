@@ -1,0 +1,132 @@
+"""Reading the fleet and its traffic: the effects that feed the planner.
+
+A snapshot is complete even when parts are away: an unreachable host is a fact to plan with, and
+without the traffic store the hosts' own counts still say who is busy.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import stamina
+
+from analytics.errors import StoreUnreachable
+from analytics.traffic import ModelTraffic, TrafficReader
+from orchestration.allocation.plan import Plan
+from orchestration.allocation.planner import propose
+from orchestration.allocation.record import PlanRecord
+from serving.clients.host import HostClient
+from serving.config import Fleet, StateFolder
+from serving.errors import HostUnreachable
+from serving.wire import HostState
+
+UNREACHABLE_AFTER_S = 1.0
+"""A host that does not answer for this long is taken for unreachable."""
+
+LAST_SWAPS = "SELECT host, max(ended_at) AS at FROM swaps WHERE outcome = 'committed' GROUP BY host"
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Fleet and traffic at one moment: all that a plan is made from."""
+
+    taken_at: float
+    states: dict[str, HostState | None]
+    """State of every host; None: unreachable."""
+    traffic: list[ModelTraffic]
+    traffic_error: str | None
+    """Why there are no traffic statistics, if there are none."""
+    swapped_at: dict[str, float]
+    last_plan: Plan | None
+
+
+class TrafficSource:
+    """The traffic statistics as the planner wants them; reconnects by itself."""
+
+    def __init__(self, fleet: Fleet, state: StateFolder) -> None:
+        self._place = (fleet.store.address, fleet.store.port, state.token("store"))
+        self._window_s = fleet.allocation.window_s
+        self._reader: TrafficReader | None = None
+
+    def read(self) -> tuple[list[ModelTraffic], dict[str, float], str | None]:
+        """Traffic rows, when hosts were last swapped, and why there is neither, if so."""
+        try:
+            if self._reader is None:
+                self._reader = TrafficReader(*self._place).__enter__()
+            rows = self._reader.model_traffic(self._window_s)
+            swaps = self._reader.query(LAST_SWAPS, [])
+        except StoreUnreachable as error:
+            self.close()
+            return [], {}, str(error)
+        return rows, dict(swaps.iter_rows()), None
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._reader is not None:
+            self._reader.__exit__(None, None, None)
+            self._reader = None
+
+
+def host_client(fleet: Fleet, state: StateFolder, host: str) -> HostClient:
+    """A client of one engine host of the fleet."""
+    settings = fleet.host(host)
+    return HostClient(settings.address, settings.port, state.token("admin"))
+
+
+def read_state(client: HostClient) -> HostState | None:
+    """A host's state; None when it stays without an answer."""
+    try:
+        for attempt in stamina.retry_context(
+            on=HostUnreachable, timeout=UNREACHABLE_AFTER_S, wait_initial=0.1, wait_max=0.3
+        ):
+            with attempt:
+                return client.state()
+    except HostUnreachable:
+        return None
+    raise AssertionError("stamina neither returned nor raised")
+
+
+def take_snapshot(fleet: Fleet, state: StateFolder) -> Snapshot:
+    """Ask every host and the traffic store, side by side."""
+    source = TrafficSource(fleet, state)
+    clients = [host_client(fleet, state, host.name) for host in fleet.hosts]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        states = pool.map(read_state, clients)
+        traffic = source.read()
+        source.close()
+        by_host = dict(zip((host.name for host in fleet.hosts), states, strict=True))
+    return snapshot_of(by_host, traffic, PlanRecord.of(state).read())
+
+
+def snapshot_of(
+    states: dict[str, HostState | None],
+    traffic: tuple[list[ModelTraffic], dict[str, float], str | None],
+    last_plan: Plan | None,
+) -> Snapshot:
+    """Put together what was read. The last plan's moves count as swaps from when it was made."""
+    rows, swapped_at, error = traffic
+    since = dict(swapped_at)
+    if last_plan is not None:
+        for move in last_plan.moves:
+            since[move.host] = max(since.get(move.host, 0.0), last_plan.made_at)
+    return Snapshot(
+        taken_at=time.time(),
+        states=states,
+        traffic=rows,
+        traffic_error=error,
+        swapped_at=since,
+        last_plan=last_plan,
+    )
+
+
+def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
+    """The plan for a snapshot."""
+    last = snapshot.last_plan
+    return propose(
+        fleet,
+        snapshot.states,
+        snapshot.traffic,
+        now=snapshot.taken_at,
+        swapped_at=snapshot.swapped_at,
+        last_plan_id=last.plan_id if last is not None else 0,
+        trigger=trigger,
+    )

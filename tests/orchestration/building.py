@@ -1,0 +1,93 @@
+"""Fleets, host states and traffic rows, made short."""
+
+from analytics.traffic import ModelTraffic
+from serving.config.fleet import (
+    AllocationSettings,
+    Fleet,
+    HostSettings,
+    ModelSettings,
+    RandomSource,
+)
+from serving.wire import WIRE_VERSION, ClassCounts, HostPhase, HostState, Tier
+
+
+def a_model(
+    name: str, *, least: int = 0, most: int = 8, tokens_per_s: float = 100
+) -> ModelSettings:
+    return ModelSettings(
+        name=name,
+        source=RandomSource(kind="random"),
+        min_replicas=least,
+        max_replicas=most,
+        replica_tokens_per_s=tokens_per_s,
+    )
+
+
+def a_fleet(models: list[ModelSettings], hosts: int, *, cooldown_s: float = 20) -> Fleet:
+    return Fleet(
+        hosts=[HostSettings(name=f"host-{n}", port=8101 + n) for n in range(hosts)],
+        models=models,
+        allocation=AllocationSettings(window_s=10, cooldown_s=cooldown_s),
+    )
+
+
+def a_state(
+    host: str,
+    awake: str | None,
+    *,
+    phase: HostPhase = "serving",
+    plan_id: int = 0,
+    tiers: dict[str, Tier] | None = None,
+    interactive: int = 0,
+    batch: int = 0,
+    swap_target: str | None = None,
+    failure: str | None = None,
+) -> HostState:
+    return HostState(
+        host=host,
+        boot_id="boot",
+        revision=1,
+        wire_version=WIRE_VERSION,
+        phase=phase,
+        awake_model=awake,
+        swap_target=swap_target,
+        plan_id=plan_id,
+        tiers=tiers or {},
+        running=ClassCounts(interactive=interactive, batch=batch),
+        waiting=ClassCounts(),
+        slots=8,
+        interactive_cap=2,
+        memory_bytes=1,
+        versions={},
+        failure=failure,
+    )
+
+
+def traffic(
+    model: str,
+    *,
+    batch: bool = False,
+    waiting: int = 0,
+    running: int = 0,
+    tokens_per_s: float = 0.0,
+    ended: int = 10,
+) -> ModelTraffic:
+    return ModelTraffic(
+        model=model,
+        request_class="batch" if batch else "interactive",
+        window_s=10,
+        arrivals=ended,
+        ended=ended,
+        failed=0,
+        waiting=waiting,
+        running=running,
+        prompt_tokens_per_s=tokens_per_s / 2,
+        output_tokens_per_s=tokens_per_s / 2,
+        ttft_p50_s=None,
+        ttft_p95_s=None,
+        tpot_p50_s=None,
+        tpot_p95_s=None,
+        queue_p95_s=None,
+        evictions=0,
+        recomputed_tokens=0,
+    )
