@@ -1,6 +1,14 @@
 """Reading the traffic statistics: what the control plane and the status table are told."""
 
+import time
+from types import TracebackType
+from typing import Any, Self
+
 import msgspec
+import polars
+
+from analytics.client import StoreClient
+from analytics.errors import StoreUnreachable
 
 
 class ModelTraffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,3 +33,53 @@ class ModelTraffic(msgspec.Struct, frozen=True, kw_only=True):
     queue_p95_s: float | None
     evictions: int
     recomputed_tokens: int
+
+
+class TrafficReader:
+    """Reads the store's views and macros. Not thread-safe; connects when first asked."""
+
+    def __init__(self, address: str, port: int, token: str) -> None:
+        self._client = StoreClient(address, port, token)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def model_traffic(self, window_s: float) -> list[ModelTraffic]:
+        """Statistics of every model and class seen in the last `window_s` seconds."""
+        rows = self.query("FROM model_traffic($window_s)", {"window_s": float(window_s)})
+        return [msgspec.convert(row, ModelTraffic) for row in rows.iter_rows(named=True)]
+
+    def query(self, sql: str, params: dict[str, Any] | None = None) -> polars.DataFrame:
+        """Run one statement inside the store; `params` are named in it as `$name`.
+
+        Raises StoreUnreachable or StoreRefused.
+        """
+        return self._client.run(sql, params).pl()
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Return once the store answers; raise its StoreUnreachable after `timeout_s`.
+
+        A refusal (a wrong token) is raised at once.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                self._client.run("SELECT 1").fetchall()
+            except StoreUnreachable:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()

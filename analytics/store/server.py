@@ -1,0 +1,104 @@
+"""Owns the database file: opens it, serves it over Quack, removes old events, closes it cleanly."""
+
+import ipaddress
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import structlog
+
+from analytics.client import literal
+from analytics.errors import StoreUnusable
+from analytics.extensions import connect_duckdb
+from analytics.store.retention import Retention, remove_old
+from analytics.store.schema import apply_schema
+
+CLEAN_EVERY_S = 600.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What one store process is told."""
+
+    database: Path
+    address: str
+    port: int
+    token: str
+    retention: Retention
+
+
+def serve(settings: StoreSettings, stopping: threading.Event) -> None:
+    """Serve until `stopping` is set; then write everything into the database file and close it.
+
+    Raises StoreUnusable when the database or the port cannot be had.
+    """
+    _check_port_free(settings)
+    connection = _open(settings.database)
+    try:
+        apply_schema(connection)
+        uri = _listen(connection, settings)
+        _log.info("store_serving", database=str(settings.database), uri=uri)
+        while True:
+            removed = remove_old(connection, settings.retention, time.time())
+            if removed:
+                _log.info("old_events_removed", rows=removed)
+            if stopping.wait(CLEAN_EVERY_S):
+                break
+        connection.execute("CALL quack_stop(?)", [uri])
+        # Open sessions must not keep the write-ahead log from being folded in.
+        connection.execute("FORCE CHECKPOINT")
+    finally:
+        connection.close()
+    _log.info("store_stopped")
+
+
+def _open(database: Path) -> duckdb.DuckDBPyConnection:
+    database.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return connect_duckdb(str(database), threads=2)
+    except duckdb.Error as error:
+        raise StoreUnusable(
+            str(error),
+            where=str(database),
+            fix="Stop the process that holds it, or move a damaged file away.",
+        ) from error
+
+
+def _check_port_free(settings: StoreSettings) -> None:
+    """Quack binds with port sharing: a second server would silently take half the clients."""
+    family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.address, settings.port))
+        except OSError as error:
+            raise StoreUnusable(
+                f"the address cannot be had ({error.strerror})",
+                where=f"{settings.address}:{settings.port}",
+                fix="Stop what listens there, or configure another port.",
+            ) from error
+
+
+def _listen(connection: duckdb.DuckDBPyConnection, settings: StoreSettings) -> str:
+    uri = f"quack:{settings.address}:{settings.port}"
+    elsewhere = not _is_loopback(settings.address)
+    connection.execute(
+        f"CALL quack_serve({literal(uri)}, token = {literal(settings.token)}, "
+        f"allow_other_hostname = {literal(elsewhere)}, disable_ssl = true)"
+    )
+    # Whoever has the token may run any SQL here; it shall reach this database and no other file.
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return uri
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -1,0 +1,84 @@
+"""A real store process on a free port, and events to put into it."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analytics.errors import StoreError
+from analytics.traffic import TrafficReader
+from analytics.writer import EventWriter
+
+ADDRESS = "127.0.0.1"
+TOKEN = "a-token-for-tests"
+
+
+class StoreProcess:
+    """`python -m analytics.store` over one database file, started and stopped at will."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = folder / "traffic.duckdb"
+        self.port = free_port()
+        self._token_file = folder / "token"
+        self._token_file.write_text(TOKEN + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "analytics.store", "--database", str(self.database)]
+        command += ["--port", str(self.port), "--token-file", str(self._token_file)]
+        self._process = subprocess.Popen([*command, *arguments])
+        with self.reader() as reader:
+            reader.wait_ready(30)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal, wait, and return the exit status."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.send_signal(number)
+        return process.wait(30)
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def reader(self, token: str = TOKEN) -> TrafficReader:
+        return TrafficReader(ADDRESS, self.port, token)
+
+    def writer(self, **settings: int) -> EventWriter:
+        return EventWriter(ADDRESS, self.port, TOKEN, source="tests", **settings)
+
+    def count(self, table: str) -> int:
+        with self.reader() as reader:
+            return int(reader.query(f"SELECT count(*) AS n FROM {table}")["n"][0])
+
+    def try_count(self, table: str) -> int:
+        """As `count`, and 0 while the store is away."""
+        try:
+            return self.count(table)
+        except StoreError:
+            return 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def stopped_store(tmp_path: Path) -> Iterator[StoreProcess]:
+    process = StoreProcess(tmp_path)
+    yield process
+    if process.running:
+        process.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def store(stopped_store: StoreProcess) -> StoreProcess:
+    stopped_store.start()
+    return stopped_store
