@@ -50,9 +50,14 @@ class EngineHost:
     first_model: str | None
     options: HostOptions
 
+    def begin_stop(self) -> None:
+        """Take nothing more, hand back every generation, answer every long poll."""
+        self.owner.post(ev.ShutdownAsked())
+        self.view.close()
+
     async def stop(self, running: asyncio.Task[None]) -> None:
         """Hand back every generation; in bounded time, whatever the engines do."""
-        self.owner.post(ev.ShutdownAsked())
+        self.begin_stop()
         _, late = await asyncio.wait([running], timeout=self.options.stop_s)
         if late:
             log.warning("streams did not end in time", wait_s=self.options.stop_s)
@@ -127,6 +132,7 @@ def _lifespan(
             await host.stop(owner)
             owner.cancel()
             sampler.cancel()
+            await asyncio.gather(owner, sampler, return_exceptions=True)
             await host.owner.engines.stop_all()
 
     return lifespan

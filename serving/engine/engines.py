@@ -71,8 +71,9 @@ class Engines:
             await self._stop(model)
 
     async def move(self, model: str, tier: Tier, moved: Callable[[], None]) -> None:
-        """Bring an engine that is not awake to `tier`; `moved` is called before anyone else may
-        use it.
+        """Bring an engine that is not awake to `tier`.
+
+        `moved` is called before anyone else may use the engine.
         """
         async with self._alone_with(model) as engine:
             if tier == "disk":

@@ -106,15 +106,9 @@ class HostOwner:
         match effect:
             case ev.Admit() | ev.Halt() | ev.Close() | ev.Evicted():
                 self._on_generation(effect)
-            case ev.Sleep(step, model, level):
-                self._step(step, self.engines.sleep(model, level))
-            case ev.Wake(step, model):
-                self._step(step, self.engines.wake(model))
-            case ev.Check(step, model):
-                self._step(step, self.engines.check(model))
-            case ev.Stop(step, model):
-                self._step(step, self.engines.stop(model))
-            case ev.Move(model, tier):
+            case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+                self._spawn(self._step(effect))
+            case ev.Move():
                 self._spawn(self._move(effect))
             case ev.DrainTimer(step, after_s):
                 self._later(after_s, ev.DrainExpired(step))
@@ -165,12 +159,17 @@ class HostOwner:
         self.output_tokens += event.tokens
         self.post(event)
 
-    def _step(self, step: int, work: Coroutine[Any, Any, None]) -> None:
-        async def perform() -> None:
-            error = await _outcome(work)
-            self.post(ev.StepDone(step, error))
-
-        self._spawn(perform())
+    async def _step(self, effect: ev.Sleep | ev.Wake | ev.Check | ev.Stop) -> None:
+        match effect:
+            case ev.Sleep(_, model, level):
+                work = self.engines.sleep(model, level)
+            case ev.Wake(_, model):
+                work = self.engines.wake(model)
+            case ev.Check(_, model):
+                work = self.engines.check(model)
+            case ev.Stop(_, model):
+                work = self.engines.stop(model)
+        self.post(ev.StepDone(effect.step, await _outcome(work)))
 
     async def _move(self, move: ev.Move) -> None:
         def moved() -> None:

@@ -20,6 +20,7 @@ class StateView:
         self._seen: object = None
         self._seen_counts: object = None
         self._moved = asyncio.Event()
+        self._closed = False
 
     def now(self) -> HostState:
         """The host's state now."""
@@ -49,7 +50,7 @@ class StateView:
         """The state once its revision is above `revision`, or after `wait_s` as it is."""
         try:
             async with asyncio.timeout(wait_s):
-                while self._revision <= revision:
+                while self._revision <= revision and not self._closed:
                     await self._moved.wait()
         except TimeoutError:
             return self.now()
@@ -76,6 +77,11 @@ class StateView:
         if counts != self._seen_counts:
             self._seen_counts = counts
             self._advance()
+
+    def close(self) -> None:
+        """Answer everyone who waits: the host is ending."""
+        self._closed = True
+        self._advance()
 
     def _advance(self) -> None:
         self._revision += 1

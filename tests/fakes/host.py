@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import uvicorn
-
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
 from serving.engine.assembly import EngineHost, HostOptions, assemble
 from serving.engine.records import EventSink
+from serving.engine.server import HostServer
 from tests.fakes.engine import FakeEngines
 
 LIMIT_S = 30.0
@@ -55,7 +54,7 @@ class FakeHost:
         self.token = state.token("admin")
         self.url = f"http://{self.address}:{self.port}"
         self.host: EngineHost | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: HostServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -106,16 +105,13 @@ class FakeHost:
             try:
                 runner.run(self._serve())
             except asyncio.CancelledError:
-                return
+                return  # killed
 
     async def _serve(self) -> None:
         self.host = assemble(
             self.fleet, self.state_folder, self.name, self.engines, self.sink, options=self.options
         )
-        config = uvicorn.Config(
-            self.host.app, host=self.address, port=self.port, log_config=None, lifespan="on"
-        )
-        self._server = _ThreadServer(config)
+        self._server = _ThreadServer(self.host, address=self.address, port=self.port)
         await self._server.serve()
 
     async def _die(self) -> None:
@@ -135,7 +131,7 @@ class FakeHost:
         self._server, self._thread, self._loop, self.host = None, None, None, None
 
 
-class _ThreadServer(uvicorn.Server):
+class _ThreadServer(HostServer):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the main thread."""
@@ -170,7 +166,7 @@ def fake_fleet(
     **sections: Any,
 ) -> Fleet:
     """A fleet on free ports. `models`: settings by name; `hosts`: what each starts with."""
-    named = dict.fromkeys(models, {}) if isinstance(models, list) else models
+    named = {name: {} for name in models} if isinstance(models, list) else models
     ports = free_ports(len(hosts) + 4)
     return Fleet.model_validate(
         {

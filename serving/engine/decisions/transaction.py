@@ -82,7 +82,7 @@ class Transaction:
                 self.phase = "canary"
                 return Check(self.step, self.to_model)
             case "canary" if not failed:
-                return self._over("committed")
+                self.outcome = "committed"
             case "wake" | "canary":
                 self.phase = "stop"
                 return Stop(self.step, self.to_model)
@@ -93,15 +93,13 @@ class Transaction:
                 self.phase = "rollback_canary"
                 return Check(self.step, self.from_model)
             case "rollback_canary" if not failed:
-                return self._over("rolled_back")
+                self.outcome = "rolled_back"
             case "rollback_wake" | "rollback_canary" if self.from_model is not None:
                 self.phase = "rollback_stop"
                 return Stop(self.step, self.from_model)
             case _:
-                return self._over("failed")
-
-    def _over(self, outcome: SwapOutcome) -> None:
-        self.outcome = outcome
+                self.outcome = "failed"
+        return None
 
     @property
     def awake_after(self) -> str | None:

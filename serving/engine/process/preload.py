@@ -1,0 +1,30 @@
+"""Imported by the warm process, once, before it forks anything: everything heavy.
+
+Importing this module is its purpose, so unlike every other module it does work at import: it ties
+the warm process to the light main, and each process forked from it to itself.
+"""
+
+import gc
+import os
+
+from serving.engine.process.lifetime import die_with_parent
+
+die_with_parent()
+_warm_pid = os.getpid()
+os.register_at_fork(after_in_child=lambda: die_with_parent(_warm_pid))
+
+# Millions of objects are made here and none is garbage: collecting only costs time, and touching
+# them later would copy the pages that forked processes share.
+gc.disable()
+
+import uvicorn  # noqa: E402, F401
+import vllm.model_executor.models.llama  # noqa: E402
+import vllm.v1.engine.core  # noqa: E402
+import vllm.v1.executor.uniproc_executor  # noqa: E402
+import vllm.v1.worker.cpu_worker  # noqa: E402, F401
+
+import serving.engine.assembly  # noqa: E402
+import serving.engine.vllm.engine  # noqa: E402, F401
+
+gc.freeze()
+gc.enable()

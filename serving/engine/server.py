@@ -1,0 +1,32 @@
+"""The HTTP server of an engine host: uvicorn, ended in the order that hands generations back."""
+
+import socket
+
+import uvicorn
+
+from serving.engine.assembly import EngineHost
+
+_DRAIN_S = 5
+
+
+class HostServer(uvicorn.Server):
+    """Serves one engine host."""
+
+    def __init__(self, host: EngineHost, *, address: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                host.app,
+                host=address,
+                port=port,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                timeout_graceful_shutdown=_DRAIN_S,
+            )
+        )
+        self._host = host
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hand back every generation and answer every long poll, then close the connections."""
+        self._host.begin_stop()
+        await super().shutdown(sockets)

@@ -1,0 +1,49 @@
+"""A registry entry and a host's settings, as vLLM's configuration."""
+
+from pathlib import Path
+from typing import Any
+
+from vllm import AsyncEngineArgs
+from vllm.config import VllmConfig
+from vllm.usage.usage_lib import UsageContext
+
+from serving.config import HostSettings, ModelSettings
+
+_GIB = 1024**3
+_CPU_WORKER = "serving.engine.vllm.cpu_worker.SleepingCPUWorker"
+
+
+def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) -> VllmConfig:
+    """VLLM's configuration of an engine of `model` on `host`."""
+    arguments: dict[str, Any] = {
+        "model": str(checkpoint),
+        "served_model_name": [model.name],
+        "dtype": model.dtype,
+        "max_model_len": model.max_model_len,
+        "max_num_seqs": model.slots,
+        "kv_cache_memory_bytes": int(model.kv_cache_gib * _GIB),
+        "enable_prefix_caching": True,
+        "enable_log_requests": False,
+        "disable_log_stats": True,
+        **(_on_cpu() if host.accelerator == "cpu" else _on_cuda(host)),
+        **model.engine_args,
+    }
+    config = AsyncEngineArgs(**arguments).create_engine_config(UsageContext.ENGINE_CONTEXT)
+    if host.accelerator == "cpu":
+        # vLLM turns "uni" into "mp" on CPU because it sets OpenMP's environment for a new worker
+        # process. Ours binds its threads itself, and saves a process an engine.
+        config.parallel_config.distributed_executor_backend = "uni"
+    return config
+
+
+def _on_cpu() -> dict[str, Any]:
+    return {"enforce_eager": True, "worker_cls": _CPU_WORKER}
+
+
+def _on_cuda(host: HostSettings) -> dict[str, Any]:
+    devices = max(1, len(host.devices))
+    return {
+        "enable_sleep_mode": True,
+        "tensor_parallel_size": devices,
+        "distributed_executor_backend": "uni" if devices == 1 else "mp",
+    }

@@ -1,0 +1,61 @@
+"""vLLM's CPU worker with a sleep that frees memory; vLLM's own ignores sleep on CPU.
+
+Level 1 frees the KV cache, level 2 also the weights. Storages are shrunk to nothing in place, so
+that every tensor that views them is valid again once they have grown back. Runs in the engine's
+process.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from vllm.v1.worker.cpu_worker import CPUWorker
+
+
+class SleepingCPUWorker(CPUWorker):
+    """A CPU worker that sleeps at two levels."""
+
+    # Set in sleep, so that nothing depends on how vLLM constructs its workers.
+    _cache_storages: "dict[int, tuple[torch.UntypedStorage, int]] | None" = None
+    _weight_storages: "dict[int, tuple[torch.UntypedStorage, int]] | None" = None
+
+    def sleep(self, level: int = 1) -> None:
+        """Free the KV cache, at level 2 also the weights. From level 1, level 2 goes on."""
+        if self._cache_storages is None:
+            self._cache_storages = _freed(self._caches())
+        if level >= 2 and self._weight_storages is None:
+            self._weight_storages = _freed(self.model_runner.model.parameters())
+
+    def wake_up(self, tags: list[str] | None = None) -> None:
+        """Have the KV cache again, empty, and the weights, read from the checkpoint if dropped."""
+        if self._weight_storages is not None:
+            _restored(self._weight_storages)
+            self._weight_storages = None
+            self.model_runner.reload_weights()
+        if self._cache_storages is not None:
+            _restored(self._cache_storages)
+            self._cache_storages = None
+
+    def _caches(self) -> Iterable[torch.Tensor]:
+        for cache in self.model_runner.kv_caches:
+            if isinstance(cache, torch.Tensor):
+                yield cache
+            else:
+                yield from cache
+
+
+def _freed(
+    tensors: Iterable[torch.Tensor],
+) -> "dict[int, tuple[torch.UntypedStorage, int]]":
+    """Shrink every storage once (several tensors may view one); how large each was."""
+    freed: dict[int, tuple[torch.UntypedStorage, int]] = {}
+    for tensor in tensors:
+        storage = tensor.untyped_storage()
+        if storage.size() > 0:
+            freed[storage._cdata] = (storage, storage.size())  # noqa: SLF001 - its identity
+            storage.resize_(0)
+    return freed
+
+
+def _restored(freed: "dict[int, tuple[torch.UntypedStorage, int]]") -> None:
+    for storage, size in freed.values():
+        storage.resize_(size)

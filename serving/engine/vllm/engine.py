@@ -1,0 +1,190 @@
+"""One engine: an AsyncLLM in this process, its engine core in a process of its own."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import structlog
+from vllm.exceptions import VLLMClientError
+from vllm.inputs.engine import tokens_input
+from vllm.outputs import RequestOutput
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.executor import Executor
+
+from serving.config import HostSettings, ModelSettings
+from serving.engine.memory import proportional_bytes
+from serving.engine.process.context import EngineProcesses, started_by
+from serving.engine.protocol import EngineFailed, EngineOutput, RequestRefused, SleepLevel
+from serving.engine.vllm.arguments import engine_config
+from serving.engine.vllm.sampling import (
+    prompt_ids,
+    prompt_token_logprobs,
+    sampling_params,
+    token_logprobs,
+)
+from serving.wire import Finished, GenerateRequest, Tokens
+
+_END_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class VllmEngine:
+    """An engine of one model on this host; implements `serving.engine.protocol.Engine`."""
+
+    def __init__(
+        self, model: ModelSettings, host: HostSettings, checkpoint: Callable[[], Path]
+    ) -> None:
+        self._model, self._host, self._checkpoint = model, host, checkpoint
+        self._processes = EngineProcesses(
+            f"engine/{host.name}/{model.name}",
+            cpu_cores=host.cpu_cores,
+            cuda=host.accelerator == "cuda",
+        )
+        self._llm: AsyncLLM | None = None
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._stopping = False
+        self._level: SleepLevel | None = None
+
+    async def start(self) -> None:
+        """Fork the engine core from the warm process and load the weights."""
+        try:
+            self._llm = await asyncio.to_thread(self._construct)
+        except Exception as error:
+            raise self._failed(f"it did not start: {error}") from error
+        if self._stopping:
+            await self.stop()
+            raise self._failed("it was stopped while it started")
+        self._watch()
+
+    def _construct(self) -> AsyncLLM:
+        config = engine_config(self._model, self._host, self._checkpoint())
+        with started_by(self._processes):
+            return AsyncLLM(
+                vllm_config=config,
+                executor_class=Executor.get_class(config),
+                log_stats=False,
+                log_requests=False,
+            )
+
+    def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        for process in self._processes.started:
+            sentinel = process.sentinel
+
+            def died(sentinel: int = sentinel) -> None:
+                loop.remove_reader(sentinel)
+                if not self._stopping and not self._lost.done():
+                    self._lost.set_result("its process ended")
+
+            loop.add_reader(sentinel, died)
+
+    def _unwatch(self) -> None:
+        loop = asyncio.get_running_loop()
+        for process in self._processes.started:
+            loop.remove_reader(process.sentinel)
+
+    async def lost(self) -> str:
+        """Wait for the engine core's process to end by itself."""
+        return await asyncio.shield(self._lost)
+
+    async def sleep(self, level: SleepLevel) -> None:
+        """Level 1 frees the KV cache; level 2 also the weights, also from level 1."""
+        llm = self._started()
+        with self._failures():
+            if self._level is None:
+                await llm.sleep(level)
+            elif level > self._level and self._host.accelerator == "cpu":
+                # The executor would ignore a second sleep; the worker takes it.
+                await llm.collective_rpc("sleep", kwargs={"level": level})
+            elif level > self._level:
+                raise self._failed("on CUDA a sleeping engine cannot drop its weights")
+        self._level = level
+
+    async def wake(self) -> None:
+        """Have weights and KV cache again."""
+        llm = self._started()
+        with self._failures():
+            await llm.wake_up()
+        self._level = None
+
+    async def stop(self) -> None:
+        """End the engine core, gracefully for a moment, then by force."""
+        self._stopping = True
+        self._unwatch()
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            await asyncio.to_thread(llm.shutdown, _END_S)
+        await asyncio.to_thread(self._processes.kill)
+
+    def memory_bytes(self) -> int:
+        """Proportional set size of the engine's processes."""
+        return sum(proportional_bytes(p.pid) for p in self._processes.started if p.pid)
+
+    async def generate(self, key: str, request: GenerateRequest) -> AsyncIterator[EngineOutput]:
+        """Tokens as they come, then how it finished."""
+        if len(request.resumed_token_ids) >= request.sampling.max_tokens:
+            yield Finished("length")
+            return
+        llm, first = self._started(), True
+        with self._failures():
+            params = sampling_params(request)
+            prompt = tokens_input(prompt_ids(request), cache_salt=request.cache_salt)
+            async with contextlib.aclosing(llm.generate(prompt, params, key)) as outputs:
+                async for output in outputs:
+                    for converted in self._converted(request, output, first=first):
+                        yield converted
+                    first = False
+
+    def _converted(
+        self, request: GenerateRequest, output: RequestOutput, *, first: bool
+    ) -> list[EngineOutput]:
+        completion = output.outputs[0]
+        token_ids = list(completion.token_ids)
+        converted: list[EngineOutput] = []
+        if token_ids:
+            converted.append(
+                Tokens(
+                    token_ids,
+                    logprobs=token_logprobs(token_ids, completion.logprobs),
+                    prompt_logprobs=prompt_token_logprobs(
+                        request.prompt_token_ids, output.prompt_logprobs
+                    ),
+                    cached_tokens=output.num_cached_tokens if first else None,
+                )
+            )
+        match completion.finish_reason:
+            case None:
+                pass
+            case "stop" | "length" | "repetition" as reason:
+                stopped_by = completion.stop_reason
+                converted.append(
+                    Finished(reason, stopped_by if isinstance(stopped_by, int) else None)
+                )
+            case reason:
+                raise self._failed(f"it ended the generation by {reason!r}")
+        return converted
+
+    def _started(self) -> AsyncLLM:
+        if self._llm is None or self._lost.done():
+            raise self._failed("it has no process")
+        return self._llm
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn vLLM's errors into ours."""
+        try:
+            yield
+        except EngineDeadError as error:
+            raise self._failed("its process died") from error
+        except (VLLMClientError, ValueError) as error:
+            raise RequestRefused(
+                str(error), where=f"engine of {self._model.name}", fix="Change the request."
+            ) from error
+
+    def _failed(self, what: str) -> EngineFailed:
+        return EngineFailed(
+            what, where=f"engine of {self._model.name}", fix="Its host's log says more."
+        )
