@@ -1,0 +1,1 @@
+"""The demo: the whole loop, observed from outside through public interfaces alone."""

@@ -1,0 +1,1 @@
+"""The status of a running instance: collected from its interfaces, and shown."""

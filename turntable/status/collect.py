@@ -1,0 +1,64 @@
+"""Collecting the status. A part that does not answer is a line of the status, not an error."""
+
+from typing import Any
+
+import msgspec
+
+from analytics.errors import StoreError
+from analytics.traffic import ModelTraffic, TrafficReader
+from serving.config import Fleet, StateFolder
+from turntable.gateway import GatewayUnreachable, fetch_fleet
+from turntable.supervision.instance import Instance
+from turntable.supervision.supervisord import (
+    ProcessInfo,
+    SupervisorClient,
+    SupervisorUnreachable,
+)
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything at one moment."""
+
+    instance: Instance
+    processes: list[ProcessInfo]
+    hosts: list[dict[str, Any]]
+    """As the gateway's `/fleet` gives them."""
+    models: list[dict[str, Any]]
+    traffic: list[ModelTraffic]
+    problems: list[str]
+    """Parts that did not answer, in words."""
+
+
+def collect(fleet: Fleet, state: StateFolder, instance: Instance, window_s: float) -> Status:
+    """Ask supervisord, the gateway and the traffic store."""
+    problems: list[str] = []
+    processes: list[ProcessInfo] = []
+    try:
+        processes = SupervisorClient(state).processes()
+    except SupervisorUnreachable as error:
+        problems.append(str(error))
+    seen: dict[str, Any] = {"hosts": [], "models": []}
+    try:
+        seen = fetch_fleet(fleet)
+    except GatewayUnreachable as error:
+        problems.append(str(error))
+    return Status(
+        instance=instance,
+        processes=processes,
+        hosts=seen["hosts"],
+        models=seen["models"],
+        traffic=_traffic(fleet, state, window_s, problems),
+        problems=problems,
+    )
+
+
+def _traffic(
+    fleet: Fleet, state: StateFolder, window_s: float, problems: list[str]
+) -> list[ModelTraffic]:
+    place = (fleet.store.address, fleet.store.port, state.token("store"))
+    try:
+        with TrafficReader(*place) as reader:
+            return reader.model_traffic(window_s)
+    except StoreError as error:
+        problems.append(str(error))
+        return []
