@@ -63,9 +63,9 @@ def attempts_failed(model: str, attempts: int, last: str) -> GenerationFailed:
 
 
 def host_refused(model: str, message: str) -> GenerationFailed:
-    """An engine host says that no other attempt would do better."""
-    refusal = Refusal(500, f"the engine could not complete this request: {message}", "engine_error")
-    return GenerationFailed(refusal, where=f"model {model}", fix="See the engine host's log.")
+    """An engine cannot run this request, and no other replica's could."""
+    refusal = Refusal(400, f"the engine cannot run this request: {message}", "engine_refused")
+    return GenerationFailed(refusal, where=f"model {model}", fix="Change the request.")
 
 
 def cannot_continue(model: str, parameters: tuple[str, ...]) -> GenerationFailed:

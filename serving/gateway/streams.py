@@ -10,7 +10,6 @@ import aiohttp
 import msgspec
 
 from serving.config import HostSettings
-from serving.errors import WireError
 from serving.gateway.pool import unreachable
 from serving.wire import (
     WIRE_HEADER,
@@ -80,8 +79,4 @@ async def _refusal(response: aiohttp.ClientResponse) -> Frame:
     if response.status in {409, 503}:
         return HandedBack("not_awake")
     text = (await response.text())[:500]
-    if response.status == 400 and WIRE_HEADER.lower() in text.lower():
-        raise WireError(
-            text, where=str(response.url.origin()), fix="Run one wire version everywhere."
-        )
-    return Failed(f"HTTP {response.status}: {text}", retryable=response.status >= 500)
+    return Failed(f"HTTP {response.status}: {text}", retryable=True)

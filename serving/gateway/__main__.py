@@ -1,0 +1,114 @@
+"""The gateway process: `python -m serving.gateway --fleet FILE --state DIR`."""
+
+import argparse
+import asyncio
+import gc
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from analytics.writer import EventWriter
+from serving.config import Fleet, ModelSettings, StateFolder, load_fleet
+from serving.errors import TurntableError
+from serving.gateway.assembly import running_gateway
+from serving.gateway.attempts import AttemptRunner
+from serving.logs import configure_logging
+from serving.weights import prepare
+
+SHUTDOWN_WITHIN_S = 5
+THREADS = "1"
+"""The gateway computes nothing with tensors; more threads would only take cores from engines."""
+ADAPTOR = "serving.gateway.adaptor.apps"
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    """Serve until told to stop; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m serving.gateway", description=__doc__)
+    parser.add_argument("--fleet", type=Path, required=True, help="the fleet file")
+    parser.add_argument("--state", type=Path, required=True, help="the state folder")
+    arguments = parser.parse_args()
+    os.environ["VLLM_CONFIGURE_LOGGING"] = "0"
+    os.environ["OMP_NUM_THREADS"] = THREADS
+    configure_logging("gateway")
+    try:
+        fleet = load_fleet(arguments.fleet)
+        asyncio.run(serve(fleet, StateFolder(arguments.state.resolve())))
+    except TurntableError as error:
+        log.error("gateway_failed", what=error.what, where=error.where, fix=error.fix)
+        return 1
+    return 0
+
+
+async def serve(fleet: Fleet, state: StateFolder) -> None:
+    """Serve `fleet` until SIGINT or SIGTERM, or until a model's app cannot be built."""
+    token = state.token("store")
+    events = EventWriter(fleet.store.address, fleet.store.port, token, source="gateway")
+
+    async def build(model: ModelSettings, runner: AttemptRunner) -> ASGIApp:
+        return await _build(model, runner, state)
+
+    try:
+        async with running_gateway(
+            fleet, admin_token=state.token("admin"), events=events, build=build
+        ) as gateway:
+            server = uvicorn.Server(_config(gateway.app, fleet))
+            gateway.built.add_done_callback(lambda built: _built(built, server))
+            await server.serve()
+            if gateway.built.done():
+                await gateway.built
+    finally:
+        await asyncio.to_thread(events.close)
+
+
+def _built(built: asyncio.Task[None], server: uvicorn.Server) -> None:
+    if built.cancelled():
+        return
+    if built.exception() is not None:
+        server.should_exit = True
+        return
+    log.info("gateway_ready")
+
+
+async def _build(model: ModelSettings, runner: AttemptRunner, state: StateFolder) -> ASGIApp:
+    checkpoint = await asyncio.to_thread(
+        prepare, model, state, lambda line: log.info("preparing", model=model.name, progress=line)
+    )
+    await asyncio.to_thread(_import_vllm)
+    from serving.gateway.adaptor.apps import model_app
+
+    return await model_app(model, checkpoint, runner)
+
+
+def _import_vllm() -> None:
+    """Import vLLM without collecting garbage in between: most objects made here live for ever."""
+    if ADAPTOR in sys.modules:
+        return
+    gc.disable()
+    try:
+        importlib.import_module(ADAPTOR)
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
+def _config(app: ASGIApp, fleet: Fleet) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=fleet.gateway.address,
+        port=fleet.gateway.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_WITHIN_S,
+        lifespan="off",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

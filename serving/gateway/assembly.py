@@ -1,0 +1,73 @@
+"""Putting the gateway together, and its life: what runs while it serves, in which order it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+from starlette.types import ASGIApp
+
+from serving.config import Fleet, ModelSettings
+from serving.gateway.attempts import AttemptRunner
+from serving.gateway.census import Census, EventSink
+from serving.gateway.dialects import ENDPOINTS
+from serving.gateway.dispatch import Dispatcher
+from serving.gateway.front import front
+from serving.gateway.metrics import GatewayMetrics
+from serving.gateway.pool import Pool
+from serving.gateway.status import Status
+from serving.gateway.streams import HostStreams
+from serving.gateway.watch import FleetWatch
+
+ModelAppBuilder = Callable[[ModelSettings, AttemptRunner], Awaitable[ASGIApp]]
+"""Makes the app of one model; slow, so it runs while the port is open already."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway that serves. `built` is done when every model's app is."""
+
+    app: ASGIApp
+    pool: Pool
+    built: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def running_gateway(
+    fleet: Fleet, *, admin_token: str, events: EventSink, build: ModelAppBuilder
+) -> AsyncIterator[Gateway]:
+    """A gateway over `fleet`, for as long as the block lasts."""
+    pool, census = Pool(fleet.hosts), Census(events)
+    apps: dict[str, ASGIApp] = {}
+    metrics = GatewayMetrics([model.name for model in fleet.models], pool, census)
+    status = Status(fleet, pool, census, metrics, apps)
+    dispatchers = {
+        endpoint.path: Dispatcher(
+            endpoint, fleet=fleet, apps=apps, events=events, on_end=metrics.observe
+        )
+        for endpoint in ENDPOINTS
+    }
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        runner = AttemptRunner(pool, HostStreams(session, admin_token), census, fleet.gateway)
+        watch = FleetWatch(fleet.hosts, admin_token, session, pool)
+        built = asyncio.create_task(_build_all(fleet, apps, runner, build))
+        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(census.run()), built]
+        try:
+            yield Gateway(front(status, dispatchers), pool, built)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _build_all(
+    fleet: Fleet, apps: dict[str, ASGIApp], runner: AttemptRunner, build: ModelAppBuilder
+) -> None:
+    for model in fleet.models:
+        apps[model.name] = await build(model, runner)
+        log.info("model_ready", model=model.name)

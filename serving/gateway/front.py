@@ -1,0 +1,36 @@
+"""The gateway's routes: an allow list, and errors in the API's own form for everything else."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from serving.gateway.dialects import ENDPOINTS, error_body
+from serving.gateway.dispatch import Dispatcher
+from serving.gateway.failures import Refusal
+from serving.gateway.status import Status, dialect_of
+
+
+def front(status: Status, dispatchers: dict[str, Dispatcher]) -> Starlette:
+    """The root application. `dispatchers` by path."""
+    return Starlette(
+        routes=[
+            Route("/live", status.live, methods=["GET"]),
+            Route("/health", status.live, methods=["GET"]),
+            Route("/ready", status.ready, methods=["GET"]),
+            Route("/metrics", status.metrics, methods=["GET"]),
+            Route("/fleet", status.fleet, methods=["GET"]),
+            Route("/v1/models", status.models, methods=["GET"]),
+            Route("/v1/models/{model}", status.model, methods=["GET"]),
+            *(Route(e.path, dispatchers[e.path], methods=["POST"]) for e in ENDPOINTS),
+        ],
+        exception_handlers={HTTPException: _api_error},
+    )
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    refusal = Refusal(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+    body = error_body(dialect_of(request), refusal)
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)

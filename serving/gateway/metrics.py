@@ -1,0 +1,88 @@
+"""The gateway's Prometheus metrics, in a registry of their own: vLLM fills the default one."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from analytics.events import RequestEnded
+from serving.gateway.census import Census
+from serving.gateway.pool import Pool
+from serving.wire import RequestClass
+
+CLASSES: tuple[RequestClass, ...] = ("interactive", "batch")
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_BY_CLASS = ("model", "request_class")
+
+
+class GatewayMetrics:
+    """Counters fed by ended requests; gauges read when they are scraped."""
+
+    def __init__(self, models: list[str], pool: Pool, census: Census) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "turntable_gateway_requests",
+            "Requests ended",
+            (*_BY_CLASS, "endpoint", "outcome"),
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "turntable_gateway_tokens", "Tokens", (*_BY_CLASS, "kind"), registry=registry
+        )
+        self._resumes = Counter(
+            "turntable_gateway_resumes", "Attempts after the first", _BY_CLASS, registry=registry
+        )
+        self._ttft = Histogram(
+            "turntable_gateway_ttft_seconds",
+            "Time to first token",
+            _BY_CLASS,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._tpot = Histogram(
+            "turntable_gateway_tpot_seconds",
+            "Time per output token after the first",
+            _BY_CLASS,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        registry.register(_Gauges(models, pool, census))
+
+    def observe(self, ended: RequestEnded) -> None:
+        """Count an ended request."""
+        key = (ended.model, ended.request_class)
+        self._requests.labels(*key, ended.endpoint, ended.outcome).inc()
+        self._tokens.labels(*key, "prompt").inc(ended.prompt_tokens)
+        self._tokens.labels(*key, "output").inc(ended.output_tokens)
+        self._tokens.labels(*key, "recomputed").inc(ended.recomputed_tokens)
+        self._resumes.labels(*key).inc(max(0, ended.attempts - 1))
+        if ended.ttft_s is not None:
+            self._ttft.labels(*key).observe(ended.ttft_s)
+        if ended.tpot_s is not None:
+            self._tpot.labels(*key).observe(ended.tpot_s)
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus' text form."""
+        return generate_latest(self._registry)
+
+
+class _Gauges(Collector):
+    def __init__(self, models: list[str], pool: Pool, census: Census) -> None:
+        self._models, self._pool, self._census = models, pool, census
+
+    def collect(self) -> Iterator[Metric]:
+        replicas = GaugeMetricFamily("turntable_gateway_replicas", "Replicas", labels=["model"])
+        load = GaugeMetricFamily(
+            "turntable_gateway_generations",
+            "Generations waiting for a slot, and running",
+            labels=[*_BY_CLASS, "place"],
+        )
+        for model in self._models:
+            replicas.add_metric([model], len(self._pool.replicas(model)))
+            for request_class in CLASSES:
+                for place in ("waiting", "running"):
+                    count = self._census.count(place, model, request_class)
+                    load.add_metric([model, request_class, place], count)
+        yield replicas
+        yield load
