@@ -29,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: dict[str, str]
     """For every model: why it gets, keeps, gives up or does not get replicas."""
     demand: dict[str, ModelDemand]
+    changed: tuple[str, ...] = ()
+    """Models that other hosts serve than the plan before said; all, if there was none before."""
 
     def granted(self, host: str) -> str | None:
         """The model that `host` should have awake, if any."""

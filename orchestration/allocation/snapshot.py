@@ -5,6 +5,7 @@ without the traffic store the hosts' own counts still say who is busy.
 """
 
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -51,9 +52,9 @@ class TrafficSource:
         """Traffic rows, when hosts were last swapped, and why there is neither, if so."""
         try:
             if self._reader is None:
-                self._reader = TrafficReader(*self._place).__enter__()
+                self._reader = TrafficReader(*self._place)
             rows = self._reader.model_traffic(self._window_s)
-            swaps = self._reader.query(LAST_SWAPS, [])
+            swaps = self._reader.query(LAST_SWAPS)
         except StoreUnreachable as error:
             self.close()
             return [], {}, str(error)
@@ -62,7 +63,7 @@ class TrafficSource:
     def close(self) -> None:
         """Hang up."""
         if self._reader is not None:
-            self._reader.__exit__(None, None, None)
+            self._reader.close()
             self._reader = None
 
 
@@ -121,7 +122,7 @@ def snapshot_of(
 def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
     """The plan for a snapshot."""
     last = snapshot.last_plan
-    return propose(
+    plan = propose(
         fleet,
         snapshot.states,
         snapshot.traffic,
@@ -130,3 +131,41 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
         last_plan_id=last.plan_id if last is not None else 0,
         trigger=trigger,
     )
+    return msgspec.structs.replace(plan, changed=changed_models(last, plan))
+
+
+def changed_models(before: Plan | None, after: Plan) -> tuple[str, ...]:
+    """Models that other hosts serve after one plan than after the one before."""
+    if before is None:
+        return tuple(after.replicas)
+    hosts = before.grants.keys() | after.grants.keys()
+    differing = {
+        model
+        for host in hosts
+        if before.granted(host) != after.granted(host)
+        for model in (before.granted(host), after.granted(host))
+    }
+    return tuple(model for model in after.replicas if model in differing)
+
+
+def drift(before: Plan | None, now: Plan, hosts: Iterable[str]) -> list[str]:
+    """How the fleet differs from what the last plan said, in words; empty if it does not.
+
+    `now` is a plan for what is seen; its moves are undone to know what is there.
+    """
+    if before is None:
+        return ["there is no plan yet"]
+    seen = {host: now.granted(host) for host in hosts}
+    seen.update({move.host: move.from_model for move in now.moves})
+    said = []
+    for host, model in seen.items():
+        expected = before.granted(host)
+        if model == expected:
+            continue
+        if model is None:
+            said.append(f"{host} does not serve {expected} any more")
+        elif expected is None:
+            said.append(f"{host} is back with {model}")
+        else:
+            said.append(f"{host} serves {model}, plan {before.plan_id} says {expected}")
+    return said

@@ -1,0 +1,156 @@
+"""The allocation sensor: watches fleet and traffic, asks for a run when a move is worth it.
+
+The daemon looks at sensors every five seconds. A tick therefore waits inside itself: it ends at
+once when there is something to ask for, and after `TICK_S` otherwise, far below the minute that
+the daemon allows a tick.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+import msgspec
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from orchestration.allocation.record import PlanRecord
+from orchestration.allocation.snapshot import (
+    Snapshot,
+    TrafficSource,
+    drift,
+    host_client,
+    plan_from,
+    snapshot_of,
+)
+from orchestration.allocation.watch import FleetWatch
+from orchestration.asking import Ask, Cursor, Situation, Stay, decide, should_tell
+from orchestration.assets.serving import serving_metadata
+from orchestration.assets.weights import weights_keys, weights_metadata
+from orchestration.installation import Installation
+from orchestration.names import ALLOCATION_TAGS, TRIGGER_TAG, serving_key
+from serving.config import Fleet, StateFolder
+from serving.weights import checkpoint_path
+
+TICK_S = 8.0
+LOOK_EVERY_S = 0.25
+"""How often the traffic statistics are read; a change on a host is looked at when it happens."""
+
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+AssetEvents = list[dg.AssetObservation | dg.AssetMaterialization]
+
+
+def allocation_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """The sensor over `job`."""
+
+    @dg.sensor(
+        name="allocation_sensor",
+        job=job,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for an allocation run when a model needs a host that another can spare, "
+        "and when the fleet is not as the last plan left it. Observes the serving assets.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, installation: Installation) -> dg.SensorResult:
+        cursor = Cursor.parse(context.cursor)
+        with _looking(installation) as looks:
+            snapshot, outcome = _first_ask(context.instance, installation.fleet, cursor, looks)
+        if isinstance(outcome, Ask):
+            cursor = outcome.cursor
+        events, cursor = _news(installation, cursor, snapshot)
+        return dg.SensorResult(
+            run_requests=[_request(outcome)] if isinstance(outcome, Ask) else None,
+            skip_reason=outcome.because if isinstance(outcome, Stay) else None,
+            asset_events=events,
+            cursor=cursor.text(),
+        )
+
+    return sensor
+
+
+@contextmanager
+def _looking(installation: Installation) -> Iterator[Iterator[Snapshot]]:
+    """Snapshots for the length of a tick: one now, one on every change and every moment."""
+    fleet, state = installation.fleet, installation.state
+    watch = FleetWatch({host.name: host_client(fleet, state, host.name) for host in fleet.hosts})
+    traffic = TrafficSource(fleet, state)
+    try:
+        yield _snapshots(watch, traffic, PlanRecord.of(state))
+    finally:
+        watch.stop()
+        traffic.close()
+
+
+def _snapshots(watch: FleetWatch, traffic: TrafficSource, record: PlanRecord) -> Iterator[Snapshot]:
+    end = time.monotonic() + TICK_S
+    while True:
+        yield snapshot_of(watch.states(), traffic.read(), record.read())
+        left_s = end - time.monotonic()
+        if left_s <= 0:
+            return
+        watch.wait(min(LOOK_EVERY_S, left_s))
+
+
+def _first_ask(
+    instance: dg.DagsterInstance, fleet: Fleet, cursor: Cursor, looks: Iterator[Snapshot]
+) -> tuple[Snapshot, Ask | Stay]:
+    """The first snapshot that is worth a run, or the last one and why none is."""
+    for snapshot in looks:
+        plan = plan_from(fleet, snapshot, trigger="")
+        hosts = [host.name for host in fleet.hosts]
+        situation = Situation(plan=plan, drift=tuple(drift(snapshot.last_plan, plan, hosts)))
+        active = _active_run(instance) if situation.fingerprint else None
+        outcome = decide(cursor, situation, active_run=active, now=time.time())
+        if isinstance(outcome, Ask):
+            break
+    return snapshot, outcome
+
+
+def _active_run(instance: dg.DagsterInstance) -> str | None:
+    filters = dg.RunsFilter(tags=ALLOCATION_TAGS, statuses=UNDER_WAY)
+    records = instance.get_run_records(filters=filters, limit=1)
+    return records[0].dagster_run.run_id if records else None
+
+
+def _request(ask: Ask) -> dg.RunRequest:
+    return dg.RunRequest(run_key=ask.run_key, tags={TRIGGER_TAG: ask.trigger})
+
+
+def _news(
+    installation: Installation, cursor: Cursor, snapshot: Snapshot
+) -> tuple[AssetEvents, Cursor]:
+    """What to tell of assets: serving states when they changed or are old, new checkpoints."""
+    fleet, state = installation.fleet, installation.state
+    now = time.time()
+    events: AssetEvents = []
+    told = {model.name: serving_metadata(model, snapshot.states) for model in fleet.models}
+    digest = str({name: about["replica hosts"] for name, about in told.items()})
+    if should_tell(cursor, digest, now):
+        events += [
+            dg.AssetObservation(asset_key=serving_key(name), metadata=about)
+            for name, about in told.items()
+        ]
+        cursor = msgspec.structs.replace(cursor, told=digest, told_at=now)
+    found = _found_weights(fleet, state, cursor)
+    cursor = msgspec.structs.replace(
+        cursor, weights=(*cursor.weights, *(event.asset_key.to_user_string() for event in found))
+    )
+    return [*events, *found], cursor
+
+
+def _found_weights(
+    fleet: Fleet, state: StateFolder, cursor: Cursor
+) -> list[dg.AssetMaterialization]:
+    """Checkpoints that were prepared outside Dagster (before the first start), told once."""
+    keys = weights_keys(fleet, state)
+    return [
+        dg.AssetMaterialization(asset_key=key, metadata=weights_metadata(model, state))
+        for key, model in {keys[model.name]: model for model in fleet.models}.items()
+        if key.to_user_string() not in cursor.weights and checkpoint_path(model, state).exists()
+    ]

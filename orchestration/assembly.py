@@ -1,0 +1,31 @@
+"""Everything of the control plane, put together for one fleet."""
+
+import dagster as dg
+
+from orchestration.allocation_job import allocation_job
+from orchestration.allocation_sensor import allocation_sensor
+from orchestration.assets.decision import decide, plan_io_manager
+from orchestration.assets.serving import serving_assets
+from orchestration.assets.weights import weights_assets, weights_keys
+from orchestration.hotswaps import Hotswaps
+from orchestration.installation import Installation
+from orchestration.plan_events import PlanEvents
+
+
+def build_definitions(installation: Installation) -> dg.Definitions:
+    """The definitions for the fleet of `installation`."""
+    fleet, state = installation.fleet, installation.state
+    serving = serving_assets(fleet, weights_keys(fleet, state))
+    allocation = allocation_job(fleet)
+    return dg.Definitions(
+        assets=[*weights_assets(fleet, state), decide, serving],
+        jobs=[allocation],
+        sensors=[allocation_sensor(allocation)],
+        resources={
+            "installation": installation,
+            "hotswaps": Hotswaps(installation=installation),
+            "plan_events": PlanEvents(installation=installation),
+            "plan_io": plan_io_manager,
+        },
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,1 @@
+"""The asset graph: weights, traffic, the plan, what every model serves, batch."""

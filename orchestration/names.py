@@ -1,0 +1,29 @@
+"""What the control plane's parts are called in Dagster: keys, groups, owners, tags."""
+
+from dagster import AssetKey
+
+from orchestration.run_coordinator import ALLOCATION, BATCH, RUN_KIND_TAG
+
+TRAFFIC = AssetKey("traffic_statistics")
+PLAN = AssetKey("allocation_plan")
+PROMPTS = AssetKey("batch_prompts")
+COMPLETIONS = AssetKey("batch_completions")
+
+OWNERS = ["team:serving"]
+
+ALLOCATION_TAGS = {RUN_KIND_TAG: ALLOCATION}
+BATCH_TAGS = {RUN_KIND_TAG: BATCH}
+WEIGHTS_TAGS = {RUN_KIND_TAG: "weights"}
+
+TRIGGER_TAG = "turntable/trigger"
+"""On an allocation run: what it answers to."""
+
+
+def serving_key(model: str) -> AssetKey:
+    """The live serving state of a model."""
+    return AssetKey(["serving", model])
+
+
+def weights_key(checkpoint: str) -> AssetKey:
+    """A checkpoint."""
+    return AssetKey(["weights", checkpoint])

@@ -1,0 +1,149 @@
+"""Metadata tables: what a person sees of a decision in Dagster's pages."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+import msgspec
+
+from analytics.traffic import ModelTraffic
+from orchestration.allocation.plan import Plan
+from serving.wire import HostState, SwapReport
+
+NONE = "-"
+
+Cell = str | int | float | bool
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> dg.MetadataValue:
+    """Rows as a table with typed columns, also when there are none."""
+    names = list(columns)
+    cells = [{name: _cell(row.get(name)) for name in names} for row in rows]
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, _type(cells[0][name]) if cells else "string") for name in names
+        ]
+    )
+    return dg.MetadataValue.table(records=[dg.TableRecord(row) for row in cells], schema=schema)
+
+
+def traffic_table(rows: Iterable[ModelTraffic]) -> dg.MetadataValue:
+    """The traffic statistics, one row a model and class."""
+    columns = [field.name for field in msgspec.structs.fields(ModelTraffic)]
+    return table((msgspec.structs.asdict(row) for row in rows), columns)
+
+
+def hosts_table(states: Mapping[str, HostState | None]) -> dg.MetadataValue:
+    """What every host does."""
+    columns = [
+        "host",
+        "phase",
+        "awake",
+        "plan",
+        "interactive",
+        "batch",
+        "waiting",
+        "slots",
+        "tiers",
+    ]
+    return table((_host_row(host, state) for host, state in states.items()), columns)
+
+
+def moves_table(plan: Plan) -> dg.MetadataValue:
+    """The plan's moves with their reasons."""
+    return table(
+        (
+            {"host": m.host, "from": m.from_model, "to": m.to_model, "reason": m.reason}
+            for m in plan.moves
+        ),
+        ["host", "from", "to", "reason"],
+    )
+
+
+def models_table(plan: Plan) -> dg.MetadataValue:
+    """Demand, replicas and the reason for them, one row a model."""
+    columns = [
+        "model",
+        "replicas",
+        "why",
+        "interactive tokens/s",
+        "batch tokens/s",
+        "interactive waiting",
+        "batch waiting",
+    ]
+    return table(
+        (
+            {
+                "model": model,
+                "replicas": plan.replicas[model],
+                "why": plan.verdicts[model],
+                "interactive tokens/s": round(demand.interactive_tokens_per_s, 1),
+                "batch tokens/s": round(demand.batch_tokens_per_s, 1),
+                "interactive waiting": demand.waiting_interactive,
+                "batch waiting": demand.waiting_batch,
+            }
+            for model, demand in plan.demand.items()
+        ),
+        columns,
+    )
+
+
+def swaps_table(reports: Iterable[SwapReport]) -> dg.MetadataValue:
+    """Hotswaps and their timings."""
+    columns = ["host", "from", "to", "outcome", "tier", "total s", "phases", "handed back", "error"]
+    return table(
+        (
+            {
+                "host": r.host,
+                "from": r.from_model,
+                "to": r.to_model,
+                "outcome": r.outcome,
+                "tier": r.from_tier,
+                "total s": round(r.total_s, 3),
+                "phases": ", ".join(f"{name} {s:.3f} s" for name, s in r.phases_s.items()),
+                "handed back": r.handed_back,
+                "error": r.error,
+            }
+            for r in reports
+        ),
+        columns,
+    )
+
+
+def timings_table(timings_s: Mapping[str, float]) -> dg.MetadataValue:
+    """How long each part took."""
+    return table(
+        ({"part": part, "seconds": round(s, 3)} for part, s in timings_s.items()),
+        ["part", "seconds"],
+    )
+
+
+def _host_row(host: str, state: HostState | None) -> dict[str, Any]:
+    if state is None:
+        return {"host": host, "phase": "unreachable"}
+    return {
+        "host": host,
+        "phase": state.phase,
+        "awake": state.awake_model,
+        "plan": state.plan_id,
+        "interactive": state.running.interactive,
+        "batch": state.running.batch,
+        "waiting": state.waiting.interactive + state.waiting.batch,
+        "slots": state.slots,
+        "tiers": ", ".join(f"{model} {tier}" for model, tier in state.tiers.items()),
+    }
+
+
+def _cell(value: Any) -> Cell:
+    if value is None:
+        return NONE
+    if isinstance(value, float):
+        return round(value, 3)
+    return value if isinstance(value, str | int | bool) else str(value)
+
+
+def _type(value: Cell) -> str:
+    for kind, name in ((bool, "bool"), (int, "int"), (float, "float")):
+        if isinstance(value, kind):
+            return name
+    return "string"
