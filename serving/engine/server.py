@@ -1,6 +1,9 @@
 """The HTTP server of an engine host: uvicorn, ended in the order that hands generations back."""
 
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -30,3 +33,14 @@ class HostServer(uvicorn.Server):
         """Hand back every generation and answer every long poll, then close the connections."""
         self._host.begin_stop()
         await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT.
+
+        uvicorn's own would raise them again when it has stopped, and end the process before it
+        has sent its last events.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield

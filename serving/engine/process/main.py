@@ -51,6 +51,9 @@ def _environment(settings: HostSettings) -> Mapping[str, str]:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, settings.devices))
         return environment
     environment["VLLM_CPU_OMP_THREADS_BIND"] = settings.cpu_cores
+    # Engines on CPU run eagerly, but some of vLLM's sampling is compiled at first use: 20 s in the
+    # first request for logprobs, and a C++ compiler that a machine may not have.
+    environment["TORCHDYNAMO_DISABLE"] = "1"
     return environment
 
 
