@@ -1,0 +1,343 @@
+"""A host's decisions under random events: a model of the world plays the engines and clients."""
+
+from collections.abc import Callable
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from serving.engine.decisions import HostDecisions
+from serving.engine.decisions import events as ev
+from serving.engine.decisions.fencing import ObeyedPlan
+from serving.engine.decisions.host import Limits
+from serving.wire import Finished, HandedBack, RequestClass, SwapCommand
+
+MODELS = {"a": Limits(4, 2), "b": Limits(3, 3), "c": Limits(2, 1)}
+models = st.sampled_from(sorted(MODELS))
+Step = ev.Sleep | ev.Wake | ev.Check | ev.Stop
+
+
+class HostWorld(RuleBasedStateMachine):
+    """Performs the effects as engines would, in any order that they could."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.count = 0
+        self.host = HostDecisions(
+            "host-0",
+            MODELS,
+            budget_bytes=10,
+            drain_s=1.0,
+            prewarm=True,
+            obeyed=ObeyedPlan(),
+        )
+        self.awake_engines: set[str] = set()
+        self.step: Step | None = None
+        self.move: ev.Move | None = None
+        self.drain: int | None = None
+        self.retry = False
+        self.on_engine: set[str] = set()
+        self.halting: set[str] = set()
+        self.open: set[str] = set()
+        self.closed: dict[str, ev.Terminal | None] = {}
+        self.tickets: set[int] = set()
+        self.shut_down = False
+
+    # ------------------------------------------------------------ performing effects
+
+    def apply(self, event: ev.Event) -> None:
+        self.now += 1.0
+        self.perform(self.host.apply(event, self.now))
+
+    def perform(self, effects: list[ev.Effect]) -> None:
+        evicted = 0
+        for effect in effects:
+            match effect:
+                case ev.Admit(key):
+                    assert key in self.open
+                    self.on_engine.add(key)
+                case ev.Halt(key):
+                    assert key in self.on_engine - self.halting, "halted twice, or not running"
+                    self.halting.add(key)
+                case ev.Close(key, frame):
+                    assert key in self.open, f"{key} ended twice"
+                    assert key not in self.on_engine, f"{key} still holds its slot"
+                    self.open.remove(key)
+                    self.closed[key] = frame
+                case ev.Evicted(_, "evicted"):
+                    evicted += 1
+                case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+                    self.on_step(effect)
+                case ev.Move():
+                    assert self.move is None, "two background moves at once"
+                    assert effect.model != self.host.awake
+                    self.move = effect
+                case ev.DrainTimer(step):
+                    self.drain = step
+                case ev.RetryTimer():
+                    self.retry = True
+                case ev.Answer(ticket):
+                    self.tickets.remove(ticket)
+                case ev.ShutDown():
+                    assert not self.on_engine
+                    self.shut_down = True
+        if evicted:
+            self.check_eviction_was_needed()
+
+    def on_step(self, effect: Step) -> None:
+        assert self.step is None, "two steps at once"
+        assert not self.on_engine, "an engine is changed with generations running"
+        self.step = effect
+
+    def check_eviction_was_needed(self) -> None:
+        admission = self.host.admission
+        live = [g for g in admission.running.values() if not g.halting]
+        interactive = sum(g.request_class == "interactive" for g in live)
+        waiting = sum(g.request_class == "interactive" for g in admission.waiting.values())
+        limit = admission.interactive_cap if interactive + waiting else admission.slots
+        batch = len(live) - interactive
+        assert min(limit, interactive + waiting) + batch + 1 > limit, "one eviction too many"
+
+    # ------------------------------------------------------------ what may happen
+
+    @initialize(model=st.one_of(st.none(), models))
+    def boot(self, model: str | None) -> None:
+        self.perform(self.host.boot(model, self.now))
+
+    @rule(
+        model=models,
+        request_class=st.sampled_from(["interactive", "batch", "batch"]),
+        evictable=st.sampled_from([True, True, False]),
+        tokens=st.integers(1, 50),
+    )
+    def a_generation_arrives(
+        self, model: str, request_class: RequestClass, evictable: bool, tokens: int
+    ) -> None:
+        self.count += 1
+        key = f"g{self.count}"
+        self.open.add(key)
+        wanted = self.host.awake or model
+        self.apply(ev.Submitted(key, wanted, request_class, evictable, tokens))
+
+    @precondition(lambda self: self.on_engine)
+    @rule(data=st.data(), finished=st.booleans())
+    def a_generation_leaves_the_engine(self, data: st.DataObject, finished: bool) -> None:
+        key = data.draw(st.sampled_from(sorted(self.on_engine)))
+        if not finished and key not in self.halting:
+            self.apply(ev.Progressed(key, 1))
+            return
+        self.on_engine.remove(key)
+        self.halting.discard(key)
+        self.apply(ev.StreamEnded(key, Finished("stop") if finished else None))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def a_client_goes_away(self, data: st.DataObject) -> None:
+        self.apply(ev.Cancelled(data.draw(st.sampled_from(sorted(self.open)))))
+
+    @rule(model=models, plan=st.integers(-1, 2))
+    def a_hotswap_is_asked_for(self, model: str, plan: int) -> None:
+        self.count += 1
+        self.tickets.add(self.count)
+        plan_id = self.host.obeyed.plan_id + plan
+        self.apply(
+            ev.SwapAsked(self.count, SwapCommand(model=model, plan_id=plan_id, reason="test"))
+        )
+
+    @precondition(lambda self: self.step is not None)
+    @rule(works=st.sampled_from([True, True, True, False]))
+    def the_step_ends(self, works: bool) -> None:
+        step, self.step = self.step, None
+        assert step is not None
+        if isinstance(step, ev.Stop) or (isinstance(step, ev.Sleep) and works):
+            self.awake_engines.discard(step.model)
+        if isinstance(step, ev.Wake) and works:
+            self.awake_engines.add(step.model)
+        failed = not works and not isinstance(step, ev.Stop)
+        self.apply(ev.StepDone(step.step, "it did not work" if failed else None))
+
+    @precondition(lambda self: self.move is not None)
+    @rule(works=st.booleans())
+    def the_move_ends(self, works: bool) -> None:
+        move, self.move = self.move, None
+        assert move is not None
+        self.apply(ev.Moved(move.model, move.tier if works else "disk", None if works else "no"))
+
+    @rule(sizes=st.dictionaries(models, st.integers(1, 8)))
+    def memory_is_measured(self, sizes: dict[str, int]) -> None:
+        self.apply(ev.Measured(sizes))
+
+    @precondition(lambda self: self.drain is not None)
+    @rule()
+    def the_drain_is_over(self) -> None:
+        step, self.drain = self.drain, None
+        assert step is not None
+        self.apply(ev.DrainExpired(step))
+
+    @precondition(lambda self: self.retry)
+    @rule()
+    def a_retry_is_due(self) -> None:
+        self.retry = False
+        self.apply(ev.RetryDue())
+
+    @precondition(lambda self: self.step is None and self.host.awake is not None)
+    @rule()
+    def the_awake_engine_dies(self) -> None:
+        model = self.host.awake
+        assert model is not None
+        self.awake_engines.discard(model)
+        self.apply(ev.EngineLost(model, "killed"))
+
+    # ------------------------------------------------------------ what must hold
+
+    @invariant()
+    def at_most_one_engine_is_awake(self) -> None:
+        assert len(self.awake_engines) <= 1
+        tiers = self.host.residency.tiers
+        assert sum(tier == "awake" for tier in tiers.values()) <= 1
+
+    @invariant()
+    def the_awake_model_has_an_awake_engine(self) -> None:
+        if self.host.awake is not None:
+            assert self.awake_engines == {self.host.awake}
+            assert self.host.residency.tiers[self.host.awake] == "awake"
+
+    @invariant()
+    def running_never_exceeds_the_slots(self) -> None:
+        assert len(self.on_engine) <= max(limits.slots for limits in MODELS.values())
+        if self.host.awake is not None:
+            assert len(self.on_engine) <= MODELS[self.host.awake].slots
+
+    @invariant()
+    def no_generation_is_lost(self) -> None:
+        known = set(self.host.admission.running) | set(self.host.admission.waiting)
+        assert known == self.open
+
+    @invariant()
+    def a_slot_is_never_left_free_while_a_request_that_may_have_it_waits(self) -> None:
+        admission = self.host.admission
+        if self.host.phase == "serving" and admission.waiting and not admission.running:
+            raise AssertionError("requests wait on an idle engine")
+
+    def teardown(self) -> None:
+        """Whatever happened before: a shutdown ends every generation and answers every command."""
+        self.apply(ev.ShutdownAsked())
+        for key in sorted(self.on_engine):
+            self.on_engine.discard(key)
+            self.apply(ev.StreamEnded(key, None))
+        assert self.shut_down
+        assert not self.open
+        assert not self.tickets
+
+
+HostWorld.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestAnyOrderOfEvents = HostWorld.TestCase
+
+
+# ---------------------------------------------------------------- the transaction, step by step
+
+
+def started(first: str = "a") -> HostWorld:
+    world = HostWorld()
+    world.boot(first)
+    world.the_step_ends(works=True)
+    world.the_step_ends(works=True)
+    assert world.host.phase == "serving"
+    return world
+
+
+def ask(world: HostWorld, model: str) -> list[ev.Effect]:
+    answers: list[ev.Effect] = []
+    perform: Callable[[list[ev.Effect]], None] = world.perform
+
+    def note(effects: list[ev.Effect]) -> None:
+        answers.extend(effects)
+        perform(effects)
+
+    world.perform = note  # type: ignore[method-assign]
+    world.a_hotswap_is_asked_for(model, 1)
+    return answers
+
+
+def outcome(effects: list[ev.Effect]) -> str:
+    (answer,) = [effect for effect in effects if isinstance(effect, ev.Answer)]
+    assert answer.report is not None
+    return answer.report.outcome
+
+
+def test_a_hotswap_sleeps_the_old_wakes_the_new_checks_it_and_commits() -> None:
+    world = started()
+    effects = ask(world, "b")
+    for _ in range(3):
+        world.the_step_ends(works=True)
+    steps = [type(e).__name__ for e in effects if isinstance(e, Step)]
+    assert steps == ["Sleep", "Wake", "Check"]
+    assert outcome(effects) == "committed"
+    assert world.host.awake == "b"
+    assert world.host.residency.tiers["a"] == "asleep"
+
+
+def test_a_new_model_that_fails_its_canary_is_stopped_and_the_old_one_serves_again() -> None:
+    world = started()
+    effects = ask(world, "b")
+    for works in (True, True, False, True, True, True):
+        world.the_step_ends(works=works)
+    assert outcome(effects) == "rolled_back"
+    assert (world.host.phase, world.host.awake) == ("serving", "a")
+    assert world.host.residency.tiers["b"] == "disk"
+
+
+def test_when_the_rollback_fails_too_the_host_says_why_and_starts_the_old_model_again() -> None:
+    world = started()
+    effects = ask(world, "b")
+    for works in (True, False, True, False, True):
+        world.the_step_ends(works=works)
+    assert outcome(effects) == "failed"
+    assert world.host.phase == "failed"
+    assert world.host.failure is not None
+    assert "wake of b failed" in world.host.failure
+    assert "rollback_wake of a failed" in world.host.failure
+    world.a_retry_is_due()
+    world.the_step_ends(works=True)
+    world.the_step_ends(works=True)
+    assert (world.host.phase, world.host.awake) == ("serving", "a")
+
+
+def test_a_hotswap_waits_for_what_is_not_evictable_and_then_hands_it_back() -> None:
+    world = started()
+    world.a_generation_arrives("a", "batch", False, 5)
+    ask(world, "b")
+    assert world.step is None
+    assert not world.halting
+    world.the_drain_is_over()
+    assert world.halting == {"g1"}
+    world.on_engine.clear()
+    world.halting.clear()
+    world.apply(ev.StreamEnded("g1", None))
+    assert world.closed["g1"] == HandedBack("hotswap")
+    assert isinstance(world.step, ev.Sleep)
+
+
+def test_commands_are_carried_out_one_after_the_other() -> None:
+    world = started()
+    ask(world, "b")
+    world.a_hotswap_is_asked_for("c", 1)
+    assert world.host.obeyed.model == "b"
+    for _ in range(3):
+        world.the_step_ends(works=True)
+    assert world.host.obeyed.model == "c"
+    assert isinstance(world.step, ev.Sleep)
+
+
+def test_what_runs_on_an_engine_that_dies_fails_retryably_and_the_engine_is_started_again() -> None:
+    world = started()
+    world.a_generation_arrives("a", "interactive", True, 5)
+    world.the_awake_engine_dies()
+    world.on_engine.clear()
+    world.halting.clear()
+    world.apply(ev.StreamEnded("g1", None))
+    frame = world.closed["g1"]
+    assert getattr(frame, "retryable", False)
+    world.a_retry_is_due()
+    assert isinstance(world.step, ev.Wake)
