@@ -26,9 +26,12 @@ class Call:
     body: bytes
 
 
+_ABSENT = msgspec.Raw(b"null")
+
+
 class _Head(msgspec.Struct):
-    model: msgspec.Raw | None = None
-    service_tier: msgspec.Raw | None = None
+    model: msgspec.Raw = _ABSENT
+    service_tier: msgspec.Raw = _ABSENT
 
 
 _head = msgspec.json.Decoder(_Head)
@@ -39,8 +42,8 @@ def read_call(endpoint: Endpoint, body: bytes) -> Call:
     """The call in `body`. Raises RequestRefused."""
     try:
         head = _head.decode(body)
-        model = None if head.model is None else msgspec.json.decode(head.model)
-        tier = None if head.service_tier is None else msgspec.json.decode(head.service_tier)
+        model = msgspec.json.decode(head.model)
+        tier = msgspec.json.decode(head.service_tier)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _refused(Refusal(400, f"the body is not a JSON object: {error}")) from error
     if not isinstance(model, str) or not model:

@@ -95,7 +95,7 @@ class Intake:
 
     def _deliver(self, tokens: Tokens, finished: Finished | None) -> bool:
         self._have_slot()
-        if finished is None and tokens.token_ids and tokens.token_ids[-1] in self._ends:
+        if finished is None and self._ended_by(tokens):
             self._held = tokens
             return False
         generation = self._generation
@@ -108,7 +108,17 @@ class Intake:
             self._on_token()
         if not fresh.token_ids and finished is None and fresh.prompt_logprobs is None:
             return False
+        if finished is not None and finished.reason == "stop" and not self._ended_by(fresh):
+            return self._sink.deliver(fresh, None) or self._finish(finished)
         return self._sink.deliver(fresh, finished) or finished is not None
+
+    def _ended_by(self, tokens: Tokens) -> bool:
+        return bool(tokens.token_ids) and tokens.token_ids[-1] in self._ends
+
+    def _finish(self, finished: Finished) -> bool:
+        """End without a terminal token: no token may be taken for one and left out of the text."""
+        self._sink.deliver(Tokens([]), finished)
+        return True
 
 
 def _merged(

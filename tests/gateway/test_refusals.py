@@ -1,0 +1,168 @@
+"""What is refused, with which status, in which API's form."""
+
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+from serving.gateway.calls import MAX_BODY_BYTES
+from tests.gateway.conftest import ABSENT, EXACT, Stage
+
+ASK = [{"role": "user", "content": "Hello?"}]
+HIDDEN = (
+    "/scale_elastic_ep",
+    "/is_scaling_elastic_ep",
+    "/inference/v1/generate",
+    "/invocations",
+    "/sleep",
+    "/wake_up",
+    "/pause",
+    "/v1/load_lora_adapter",
+    "/v1/chat/completions/batch",
+    "/v1/chat/completions/render",
+    "/generative_scoring",
+    "/start_profile",
+    "/docs",
+    "/openapi.json",
+)
+
+
+def post(stage: Stage, path: str, **body: Any) -> httpx.Response:
+    return httpx.post(f"{stage.url}{path}", json=body, timeout=30)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_replica_is_503_with_retry_after_also_for_a_stream(stage: Stage, stream: bool) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        stage.openai().chat.completions.create(model=ABSENT, messages=ASK, stream=stream)
+
+    assert caught.value.status_code == 503
+    assert int(caught.value.response.headers["retry-after"]) >= 1
+    assert caught.value.code == "no_replica"
+    assert caught.value.type == "server_error"
+    assert stage.ended(1)[0].outcome == "rejected"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses"])
+def test_no_replica_is_503_for_the_other_openai_paths(
+    stage: Stage, path: str, stream: bool
+) -> None:
+    text = "input" if path.endswith("responses") else "prompt"
+
+    answer = post(stage, path, model=ABSENT, stream=stream, **{text: "Hello"})
+
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "no_replica"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_replica_is_an_overloaded_error_to_anthropic_clients(stage: Stage, stream: bool) -> None:
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        stage.anthropic().messages.create(model=ABSENT, max_tokens=5, messages=ASK, stream=stream)
+
+    assert caught.value.status_code == 503
+    assert caught.value.body["error"]["type"] == "overloaded_error"
+    assert "retry-after" in caught.value.response.headers
+
+
+def test_a_batch_client_may_choose_its_own_patience(stage: Stage) -> None:
+    answer = httpx.post(
+        f"{stage.url}/v1/completions",
+        json={"model": ABSENT, "prompt": "Hello", "service_tier": "flex"},
+        headers={"x-turntable-wait-s": "0"},
+    )
+
+    assert answer.status_code == 503
+    assert stage.ended(1)[0].total_s < 0.9
+
+
+def test_an_unknown_model_is_404_in_both_forms(stage: Stage) -> None:
+    with pytest.raises(openai.NotFoundError) as of_openai:
+        stage.openai().chat.completions.create(model="nobody", messages=ASK)
+    with pytest.raises(anthropic.NotFoundError) as of_anthropic:
+        stage.anthropic().messages.create(model="nobody", max_tokens=5, messages=ASK)
+
+    assert of_openai.value.code == "model_not_found"
+    assert of_anthropic.value.body["error"]["type"] == "not_found_error"
+
+
+def test_a_body_that_is_no_json_is_400(stage: Stage) -> None:
+    answer = httpx.post(f"{stage.url}/v1/completions", content=b'{"model": "exact",')
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("body", [{}, {"model": None}, {"model": 7}, {"model": ""}])
+def test_a_missing_model_is_400(stage: Stage, body: dict[str, Any]) -> None:
+    answer = post(stage, "/v1/chat/completions", messages=ASK, **body)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "model"
+
+
+def test_an_invalid_field_is_400_before_any_wait_for_a_replica(stage: Stage) -> None:
+    answer = post(stage, "/v1/chat/completions", model=ABSENT, messages="no list")
+    of_anthropic = post(stage, "/v1/messages", model=ABSENT, messages=ASK)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert of_anthropic.status_code == 400
+    assert of_anthropic.json()["type"] == "error"
+    assert of_anthropic.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vllm_xargs", {"a": 1}),
+        ("repetition_detection", {"max_pattern_size": 5, "min_count": 3}),
+        ("priority", 3),
+        ("temperature", 9),
+    ],
+)
+def test_a_parameter_that_cannot_be_carried_is_400(
+    stage: Stage, name: str, value: Any, stream: bool
+) -> None:
+    answer = post(
+        stage, "/v1/chat/completions", model=EXACT, messages=ASK, stream=stream, **{name: value}
+    )
+
+    assert answer.status_code == 400
+    assert "extra_args" in answer.text if name == "vllm_xargs" else name in answer.text
+
+
+def test_an_unknown_tier_is_400(stage: Stage) -> None:
+    answer = post(stage, "/v1/completions", model=EXACT, prompt="Hi", service_tier="gold")
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "service_tier"
+
+
+def test_too_large_a_body_is_413(stage: Stage) -> None:
+    answer = httpx.post(f"{stage.url}/v1/messages", content=b"x", headers={"content-length": "1"})
+    too_large = httpx.post(f"{stage.url}/v1/messages", content=b" " * (MAX_BODY_BYTES + 1))
+
+    assert answer.status_code == 400
+    assert too_large.status_code == 413
+    assert too_large.json()["error"]["type"] == "request_too_large"
+
+
+@pytest.mark.parametrize("path", HIDDEN)
+def test_what_vllm_mounts_beside_the_apis_is_not_reachable(stage: Stage, path: str) -> None:
+    for method in ("GET", "POST"):
+        answer = httpx.request(method, f"{stage.url}{path}", json={"model": EXACT})
+
+        assert answer.status_code == 404
+        assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_another_method_is_405_in_the_apis_form(stage: Stage) -> None:
+    answer = httpx.get(f"{stage.url}/v1/messages")
+
+    assert answer.status_code == 405
+    assert answer.json()["type"] == "error"

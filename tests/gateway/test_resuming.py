@@ -1,0 +1,250 @@
+"""A generation survives what happens to its host; its client notices nothing but time."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from serving.wire import GenerateRequest
+from tests.fakes.host import wait_until
+from tests.gateway.conftest import ABSENT, EXACT, Stage
+
+TEXT = "The quick brown fox jumps over the lazy dog and runs far away into the deep woods."
+
+
+class Streaming:
+    """A completion being streamed by a client in a thread."""
+
+    def __init__(self, stage: Stage, **options: Any) -> None:
+        self.text, self.error, self.chunks = "", None, []
+        self._client = stage.openai()
+        self._options = {"model": EXACT, "prompt": "Tell", "max_tokens": 60} | options
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            for chunk in self._client.completions.create(
+                stream=True, stream_options={"include_usage": True}, **self._options
+            ):
+                self.chunks.append(chunk)
+                self.text += "".join(choice.text for choice in chunk.choices)
+        except openai.APIError as error:
+            self.error = error
+
+    def end(self) -> str:
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the stream did not end"
+        return self.text
+
+    @property
+    def usage(self) -> Any:
+        return [chunk.usage for chunk in self.chunks if chunk.usage is not None][-1]
+
+
+def half_way(stage: Stage, **options: Any) -> tuple[Streaming, str]:
+    """A stream whose client has some of TEXT, and its host; no token moves any more."""
+    stage.gates("close")
+    stage.gates("let", 6)
+    stream = Streaming(stage, **options)
+    wait_until(lambda: len(stream.text) > 10)
+    return stream, stage.serving_host()
+
+
+def kill(stage: Stage, host: str) -> None:
+    stage.hosts[host].kill()
+
+
+def hotswap(stage: Stage, host: str) -> None:
+    stage.swap(host, ABSENT)
+
+
+def shut_down(stage: Stage, host: str) -> None:
+    stage.hosts[host].stop()
+
+
+@pytest.mark.parametrize("disturb", [kill, hotswap, shut_down])
+def test_a_stream_goes_on_elsewhere(stage: Stage, disturb: Callable[[Stage, str], None]) -> None:
+    tokens = stage.say(TEXT)
+    stream, host = half_way(stage, temperature=0)
+
+    disturb(stage, host)
+    stage.gates("open")
+
+    assert stream.end() == TEXT
+    assert stream.usage.completion_tokens == len(tokens) + 1
+    ended = stage.ended(1)[0]
+    assert ended.outcome == "completed"
+    assert ended.attempts == 2
+    assert len(ended.hosts) == 2
+    assert ended.output_tokens == len(tokens) + 1
+
+
+def test_a_resumed_attempt_carries_the_tokens_and_not_the_prompt_alone(stage: Stage) -> None:
+    tokens = stage.tokenizer.encode(TEXT)
+    seen: list[GenerateRequest] = []
+    stage.answer(lambda request: seen.append(request) or tokens)
+    stream, host = half_way(stage, temperature=0)
+
+    kill(stage, host)
+    stage.gates("open")
+    stream.end()
+
+    first, second = seen
+    assert first.resumed_token_ids == []
+    assert second.resumed_token_ids == tokens[: len(second.resumed_token_ids)] != []
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert first.sampling.max_tokens == second.sampling.max_tokens
+
+
+def test_an_evicted_batch_stream_gives_the_same_text(stage: Stage) -> None:
+    stage.say(TEXT)
+    stage.gates("close")
+    batch = [
+        Streaming(stage, extra_body={"service_tier": "flex"}, prompt=f"Tell {i}") for i in range(8)
+    ]
+    wait_until(lambda: all(stage.running_on(name) == 4 for name in stage.hosts))
+    stage.gates("let", 8)
+    wait_until(lambda: sum(len(stream.text) for stream in batch) > 20)
+
+    chat = [Streaming(stage, prompt=f"Hello {i}") for i in range(2)]
+    wait_until(lambda: evictions(stage))
+    stage.gates("open")
+
+    assert {stream.end() for stream in [*chat, *batch]} == {TEXT}
+    ended = stage.ended(10)
+    assert sum(e.evictions for e in ended if e.request_class == "batch") >= 2
+    assert sum(e.evictions for e in ended if e.request_class == "interactive") == 0
+
+
+def test_a_stop_string_across_the_boundary_of_a_resume_is_found(stage: Stage) -> None:
+    stage.say(TEXT, end=False)
+    tokens = stage.tokenizer.encode(TEXT)
+    stop = "fox jumps over the"
+    stage.gates("close")
+    stage.gates("let", 4)
+    stream = Streaming(stage, temperature=0, stop=[stop], max_tokens=len(tokens))
+    host = stage.serving_host()
+    wait_until(lambda: stage.counts("running")["interactive"] == 1)
+
+    kill(stage, host)
+    stage.gates("open")
+
+    assert stream.end() == "The quick brown "
+
+
+def test_logprobs_stay_beside_their_tokens_across_a_resume(stage: Stage) -> None:
+    tokens = stage.say(TEXT, end=False)
+    stream, host = half_way(stage, temperature=0, logprobs=1, max_tokens=len(tokens))
+
+    kill(stage, host)
+    stage.gates("open")
+    stream.end()
+
+    spoken = [t for c in stream.chunks for choice in c.choices for t in choice.logprobs.tokens]
+    assert "".join(spoken) == stream.text == TEXT
+
+
+def test_the_last_replica_may_come_back(stage: Stage) -> None:
+    stage.say(TEXT)
+    hotswap(stage, "host-1")
+    wait_until(lambda: stage.replicas(EXACT) == ["host-0"])
+    stream, host = half_way(stage, temperature=0)
+
+    kill(stage, host)
+    wait_until(lambda: stage.counts("waiting")["interactive"] == 1)
+    stage.hosts[host].restart()
+    stage.say(TEXT)
+    stage.gates("open")
+
+    assert stream.end() == TEXT
+
+
+def test_an_unstreamed_generation_that_cannot_be_resumed_starts_over(stage: Stage) -> None:
+    seen: list[GenerateRequest] = []
+    scripts = [stage.tokenizer.encode(text) for text in ("first words", "other words altogether")]
+    stage.answer(lambda request: seen.append(request) or scripts[len(seen) - 1])
+    stage.gates("close")
+    stage.gates("let", 1)
+    answers: list[Any] = []
+    body = {"model": EXACT, "prompt": "Tell", "seed": 1, "temperature": 1.0, "max_tokens": 20}
+    asking = threading.Thread(
+        target=lambda: answers.append(
+            httpx.post(f"{stage.url}/v1/completions", json=body, timeout=30).json()
+        )
+    )
+    asking.start()
+    host = stage.serving_host()
+    wait_until(lambda: stage.counts("running")["interactive"] == 1)
+
+    kill(stage, host)
+    stage.gates("open")
+    asking.join(30)
+
+    assert answers[0]["choices"][0]["text"] == "other words altogether"
+    assert answers[0]["usage"]["completion_tokens"] == len(scripts[1])
+    assert seen[1].resumed_token_ids == []
+
+
+def test_a_stream_that_cannot_be_resumed_is_replayed_unseen(stage: Stage) -> None:
+    tokens = stage.say(TEXT)
+    stream, host = half_way(stage, presence_penalty=0.5)
+
+    kill(stage, host)
+    stage.gates("open")
+
+    assert stream.end() == TEXT
+    assert stream.usage.completion_tokens == len(tokens) + 1
+
+
+def test_a_replay_that_takes_another_turn_fails_and_says_why(stage: Stage) -> None:
+    stage.say(TEXT)
+    stream, host = half_way(stage, presence_penalty=0.5)
+
+    stage.say("The quick brown dog is something else")
+    kill(stage, host)
+    stage.gates("open")
+
+    assert TEXT.startswith(stream.end())
+    assert "presence_penalty" in str(stream.error)
+    assert stage.ended(1)[0].outcome == "failed"
+
+
+def test_a_client_that_leaves_frees_its_slot_and_is_recorded_once(stage: Stage) -> None:
+    stage.say(TEXT)
+    stage.gates("close")
+    stage.gates("let", 3)
+    body = {"model": EXACT, "prompt": "Tell", "stream": True}
+    with httpx.stream("POST", f"{stage.url}/v1/completions", json=body) as answer:
+        next(answer.iter_lines())
+        stage.serving_host()
+
+    wait_until(lambda: not any(stage.running_on(name) for name in stage.hosts))
+    assert [event.outcome for event in stage.ended(1)] == ["cancelled"]
+    assert stage.counts("running") == {"interactive": 0, "batch": 0}
+
+
+def test_a_request_waits_for_the_replica_that_is_swapped_in(stage: Stage) -> None:
+    stage.say(TEXT)
+    stream = Streaming(stage, model=ABSENT)
+    wait_until(lambda: stage.counts("waiting", ABSENT)["interactive"] == 1)
+
+    stage.swap("host-1", ABSENT)
+
+    assert stream.end() == TEXT
+    samples = [e for e in stage.events("gateway_samples") if e.model == ABSENT]
+    assert samples[0].waiting == 1
+    assert [e.model for e in stage.events("request_arrivals")] == [ABSENT]
+
+
+def evictions(stage: Stage) -> list[Any]:
+    """Evictions that the hosts recorded."""
+    return [
+        event
+        for host in stage.hosts.values()
+        for event in host.sink.events
+        if getattr(event, "table", "") == "evictions" and event.reason == "evicted"
+    ]
