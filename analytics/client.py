@@ -90,7 +90,7 @@ class StoreClient:
         return StoreRefused(text, where=self.where, fix="Mend the statement.")
 
 
-def literal(value: object) -> str:
+def literal(value: Any) -> str:
     """`value` as a SQL literal, quoted by DuckDB itself."""
     return str(duckdb.ConstantExpression(value))
 

@@ -8,14 +8,12 @@ connection the mark says whether the batch had been committed, so none is insert
 import threading
 import time
 import uuid
-from itertools import groupby
 
-import msgspec
 import structlog
 
 from analytics.backlog import Backlog
-from analytics.client import StoreClient, literal
-from analytics.columns import from_json_structure
+from analytics.batch import COMMITTED, Mark, transaction
+from analytics.client import StoreClient
 from analytics.errors import StoreError, StoreRefused
 from analytics.events import Event
 
@@ -101,31 +99,9 @@ class EventWriter:
 
     def _is_committed(self, sequence: int) -> bool:
         """Whether the store has this batch: its answer may have been lost with the connection."""
-        mark = self._client.run(
-            f"SELECT 1 FROM writers WHERE writer_id = {literal(self._writer_id)} "
-            f"AND sequence >= {sequence}"
-        )
+        mark = self._client.run(COMMITTED, {"writer_id": self._writer_id, "sequence": sequence})
         return bool(mark.fetchall())
 
     def _transaction(self, batch: list[Event], sequence: int) -> str:
-        """The whole batch as one text, so that a writer's death leaves no transaction open."""
-        mark = (
-            "INSERT INTO writers (writer_id, source, sequence, dropped, written_at) VALUES "
-            f"({literal(self._writer_id)}, {literal(self._source)}, {sequence}, {self.dropped}, "
-            f"{time.time()}) ON CONFLICT (writer_id) DO UPDATE SET sequence = excluded.sequence, "
-            "dropped = excluded.dropped, written_at = excluded.written_at"
-        )
-        by_table = sorted(batch, key=lambda event: event.table)
-        inserts = [
-            _insert(table, list(events))
-            for table, events in groupby(by_table, key=lambda event: event.table)
-        ]
-        return ";\n".join(["BEGIN", mark, *inserts, "COMMIT"])
-
-
-def _insert(table: str, events: list[Event]) -> str:
-    rows = literal(msgspec.json.encode(events).decode())
-    structure = literal(from_json_structure(type(events[0])))
-    return (
-        f"INSERT INTO {table} BY NAME SELECT unnest(from_json({rows}, {structure}), max_depth := 2)"
-    )
+        mark = Mark(self._writer_id, self._source, sequence, self.dropped)
+        return transaction(batch, mark, time.time())

@@ -82,3 +82,12 @@ def stopped_store(tmp_path: Path) -> Iterator[StoreProcess]:
 def store(stopped_store: StoreProcess) -> StoreProcess:
     stopped_store.start()
     return stopped_store
+
+
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    """One running store for a module whose tests stop nothing."""
+    process = StoreProcess(tmp_path_factory.mktemp("store"))
+    process.start()
+    yield process
+    process.stop()

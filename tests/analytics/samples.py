@@ -1,5 +1,6 @@
 """Events of every kind with plain values, to be changed where a test cares."""
 
+import time
 from typing import Any
 
 from analytics.events import (
@@ -13,7 +14,8 @@ from analytics.events import (
     Swap,
 )
 
-NOW = 1_700_000_000.0
+NOW = float(int(time.time()))
+"""Recent, so that a store that starts does not remove it as old."""
 
 
 def arrived(**changes: Any) -> RequestArrived:

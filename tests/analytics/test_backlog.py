@@ -1,0 +1,45 @@
+"""The bounded queue between the request path and the store."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics.backlog import Backlog
+from tests.analytics.samples import arrived
+
+
+def names(batch: list) -> list[str]:
+    return [event.request_id for event in batch]
+
+
+def test_a_full_backlog_drops_its_oldest_event_and_counts_it() -> None:
+    backlog = Backlog(capacity=2)
+    for name in ("a", "b", "c"):
+        backlog.append(arrived(request_id=name))
+    assert names(backlog.take(10)) == ["b", "c"]
+    assert backlog.dropped == 1
+
+
+def test_a_closed_backlog_does_not_wait() -> None:
+    backlog = Backlog(capacity=2)
+    backlog.close()
+    backlog.wait()
+    backlog.wait_full(2, 60)
+    assert backlog.take(1) == []
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(1, 4)), max_size=60), st.integers(1, 5))
+def test_every_event_is_taken_once_in_order_or_counted_as_dropped(
+    steps: list[int | None], capacity: int
+) -> None:
+    backlog = Backlog(capacity)
+    appended, taken = 0, []
+    for step in steps:
+        if step is None:
+            backlog.append(arrived(request_id=str(appended)))
+            appended += 1
+        else:
+            taken += backlog.take(step)
+    taken += backlog.take(capacity)
+    positions = [int(event.request_id) for event in taken]
+    assert positions == sorted(set(positions))
+    assert len(positions) + backlog.dropped == appended

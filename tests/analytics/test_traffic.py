@@ -1,0 +1,192 @@
+"""The statistics, against numbers worked out by hand."""
+
+import time
+
+import polars
+import pytest
+
+from analytics.events import EVENT_TYPES, Event
+from analytics.traffic import ModelTraffic
+from tests.analytics.conftest import StoreProcess
+from tests.analytics.samples import arrived, ended, engine_sample, eviction, gateway_sample, swap
+
+
+AHEAD_S = 60.0
+"""Samples are fresh for 5 s only: tests put theirs ahead, so that a slow machine changes nothing."""
+
+
+@pytest.fixture
+def store(shared_store: StoreProcess) -> StoreProcess:
+    """A running store whose tables are empty."""
+    with shared_store.reader() as reader:
+        for event_type in EVENT_TYPES:
+            reader.query(f"DELETE FROM {event_type.table}")
+    return shared_store
+
+
+def record(store: StoreProcess, *events: Event) -> None:
+    writer = store.writer()
+    for event in events:
+        writer.append(event)
+    writer.close(timeout_s=60)
+    assert writer.dropped == 0
+
+
+def traffic_of(store: StoreProcess, model: str, request_class: str) -> ModelTraffic:
+    with store.reader() as reader:
+        (row,) = [
+            row
+            for row in reader.model_traffic(60)
+            if (row.model, row.request_class) == (model, request_class)
+        ]
+    return row
+
+
+def test_rates_and_quantiles_over_the_window(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        *[arrived(request_id=f"r{n}", arrived_at=now - 20) for n in range(5)],
+        *[
+            ended(request_id=f"r{n}", ended_at=now - 10, ttft_s=float(n), queue_s=n / 10)
+            for n in range(5)
+        ],
+        ended(request_id="old", ended_at=now - 100, ttft_s=99.0),
+    )
+    row = traffic_of(store, "m", "interactive")
+    assert (row.arrivals, row.ended, row.failed) == (5, 5, 0)
+    assert row.prompt_tokens_per_s == pytest.approx(5 * 10 / 60)
+    assert row.output_tokens_per_s == pytest.approx(5 * 20 / 60)
+    assert row.ttft_p50_s == pytest.approx(2.0)
+    assert row.ttft_p95_s == pytest.approx(3.8)
+    assert row.queue_p95_s == pytest.approx(0.38)
+    assert row.tpot_p50_s == pytest.approx(0.02)
+
+
+def test_models_and_classes_are_counted_apart(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        arrived(request_id="a", arrived_at=now),
+        arrived(request_id="b", arrived_at=now, request_class="batch"),
+        arrived(request_id="c", arrived_at=now, request_class="batch"),
+        arrived(request_id="d", arrived_at=now, model="n"),
+    )
+    with store.reader() as reader:
+        counted = {(r.model, r.request_class): r.arrivals for r in reader.model_traffic(60)}
+    assert counted == {("m", "interactive"): 1, ("m", "batch"): 2, ("n", "interactive"): 1}
+
+
+def test_failures_are_failed_outcomes_and_server_errors(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        ended(request_id="a", ended_at=now),
+        ended(request_id="b", ended_at=now, outcome="failed", status=200),
+        ended(request_id="c", ended_at=now, outcome="rejected", status=503),
+        ended(request_id="d", ended_at=now, outcome="rejected", status=400),
+        ended(request_id="e", ended_at=now, outcome="cancelled", status=200),
+    )
+    row = traffic_of(store, "m", "interactive")
+    assert (row.ended, row.failed) == (5, 2)
+
+
+def test_waiting_now_is_the_latest_sample_and_what_arrived_after_it(store: StoreProcess) -> None:
+    now = time.time() + AHEAD_S
+    record(
+        store,
+        gateway_sample(sampled_at=now - 2, waiting=9, running=9),
+        gateway_sample(sampled_at=now - 1, waiting=2, running=3),
+        arrived(request_id="sampled", arrived_at=now - 1.5),
+        arrived(request_id="new", arrived_at=now - 0.5),
+        arrived(request_id="done", arrived_at=now - 0.4),
+        ended(request_id="done", ended_at=now - 0.1),
+    )
+    row = traffic_of(store, "m", "interactive")
+    assert (row.waiting, row.running) == (3, 3)
+
+
+def test_a_request_for_a_model_never_sampled_is_seen_at_once(store: StoreProcess) -> None:
+    record(store, arrived(model="cold", arrived_at=time.time() + AHEAD_S))
+    row = traffic_of(store, "cold", "interactive")
+    assert (row.arrivals, row.waiting, row.running) == (1, 1, 0)
+
+
+def test_a_stale_sample_says_nothing_about_now(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        gateway_sample(sampled_at=now - 30, waiting=4, running=4),
+        arrived(arrived_at=now - 29),
+    )
+    row = traffic_of(store, "m", "interactive")
+    assert (row.arrivals, row.waiting, row.running) == (1, 0, 0)
+
+
+def test_evictions_count_for_the_class_of_their_request(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        arrived(request_id="chat", arrived_at=now - 300),
+        arrived(request_id="work", arrived_at=now - 300, request_class="batch"),
+        eviction(request_id="chat", evicted_at=now, reason="hotswap"),
+        eviction(request_id="work", evicted_at=now),
+        eviction(request_id="work", evicted_at=now),
+        eviction(request_id="unknown", evicted_at=now),
+        ended(request_id="work", ended_at=now, request_class="batch", recomputed_tokens=70),
+    )
+    assert traffic_of(store, "m", "interactive").evictions == 1
+    batch = traffic_of(store, "m", "batch")
+    assert (batch.evictions, batch.recomputed_tokens) == (3, 70)
+
+
+def test_no_traffic_is_no_rows(store: StoreProcess) -> None:
+    with store.reader() as reader:
+        assert reader.model_traffic(60) == []
+
+
+def test_the_series_has_one_row_a_minute(store: StoreProcess) -> None:
+    record(
+        store,
+        arrived(request_id="a", arrived_at=120.0),
+        arrived(request_id="b", arrived_at=179.9),
+        arrived(request_id="c", arrived_at=180.0),
+        ended(request_id="a", ended_at=181.0, output_tokens=60, evictions=2, recomputed_tokens=5),
+    )
+    with store.reader() as reader:
+        rows = reader.query("FROM traffic_per_minute")
+    assert rows["arrivals"].to_list() == [2, 1]
+    assert rows["ended"].to_list() == [0, 1]
+    assert rows["output_tokens_per_s"].to_list() == [0.0, 1.0]
+    assert rows["evictions"].to_list() == [0, 2]
+    assert rows["minute"].dt.minute().to_list() == [2, 3]
+
+
+def test_evictions_a_minute_and_swaps_latest_first(store: StoreProcess) -> None:
+    record(
+        store,
+        eviction(evicted_at=61.0, kept_tokens=3),
+        eviction(evicted_at=62.0, kept_tokens=4),
+        swap(ended_at=10.0, plan_id=1),
+        swap(ended_at=20.0, plan_id=2),
+    )
+    with store.reader() as reader:
+        evictions = reader.query("FROM evictions_per_minute")
+        swaps = reader.query("FROM swap_history")
+    assert evictions["evictions"].to_list() == [2]
+    assert evictions["kept_tokens"].to_list() == [7]
+    assert swaps["plan_id"].to_list() == [2, 1]
+
+
+def test_present_hosts_has_the_latest_sample_of_each(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        engine_sample(sampled_at=now - 2, running_batch=1),
+        engine_sample(sampled_at=now - 1, running_batch=5),
+        engine_sample(sampled_at=now - 1, host="host-1", awake_model=None),
+    )
+    with store.reader() as reader:
+        rows = reader.query("SELECT host, running_batch, age_s FROM present_hosts ORDER BY host")
+    assert rows["running_batch"].to_list() == [5, 2]
+    assert rows.filter(polars.col("age_s") > 60).is_empty()
