@@ -61,8 +61,8 @@ class HostMetrics:
         """A generation got its slot after `queue_s`."""
         self._queue.labels(request.request_class).observe(queue_s)
 
-    def closed(self, request: GenerateRequest, frame: Frame | None) -> None:
-        """A generation's stream ended."""
+    def closed(self, request: GenerateRequest, frame: Frame | None) -> str:
+        """A generation's stream ended; in one word, how."""
         match frame:
             case None:
                 outcome = "cancelled"
@@ -73,6 +73,7 @@ class HostMetrics:
             case _:
                 outcome = "handed_back"
         self._ended.labels(request.model, request.request_class, outcome).inc()
+        return outcome
 
     def evicted(self, request: GenerateRequest, reason: str) -> None:
         """A running generation is being handed back."""

@@ -146,7 +146,16 @@ class HostOwner:
             case ev.Close(key, frame):
                 del self._streams[key]
                 stream.close(frame)
-                self._metrics.closed(stream.request, frame)
+                outcome = self._metrics.closed(stream.request, frame)
+                log.info(
+                    "generation ended",
+                    request_id=stream.request.request_id,
+                    model=stream.request.model,
+                    request_class=stream.request.request_class,
+                    attempt=stream.request.attempt,
+                    outcome=outcome,
+                    output_tokens=stream.output_tokens,
+                )
             case ev.Evicted(_, reason):
                 self._sink.append(
                     records.eviction(

@@ -70,9 +70,7 @@ def test_a_batch_request_is_evicted_when_an_interactive_one_needs_its_slot() -> 
     assert host.step() == (["i"], [])
 
 
-def test_the_running_batch_is_held_to_the_interactive_cap_while_interactive_work_is_present() -> (
-    None
-):
+def test_the_running_batch_is_held_to_the_cap_while_interactive_work_is_present() -> None:
     host = full_of_batch(slots=8, cap=3)
     host.arrive("i", "interactive")
     _, evicted = host.step()

@@ -54,17 +54,8 @@ class HostWorld(RuleBasedStateMachine):
         evicted = 0
         for effect in effects:
             match effect:
-                case ev.Admit(key):
-                    assert key in self.open
-                    self.on_engine.add(key)
-                case ev.Halt(key):
-                    assert key in self.on_engine - self.halting, "halted twice, or not running"
-                    self.halting.add(key)
-                case ev.Close(key, frame):
-                    assert key in self.open, f"{key} ended twice"
-                    assert key not in self.on_engine, f"{key} still holds its slot"
-                    self.open.remove(key)
-                    self.closed[key] = frame
+                case ev.Admit() | ev.Halt() | ev.Close():
+                    self.on_generation(effect)
                 case ev.Evicted(_, "evicted"):
                     evicted += 1
                 case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
@@ -84,6 +75,20 @@ class HostWorld(RuleBasedStateMachine):
                     self.shut_down = True
         if evicted:
             self.check_eviction_was_needed()
+
+    def on_generation(self, effect: ev.Admit | ev.Halt | ev.Close) -> None:
+        match effect:
+            case ev.Admit(key):
+                assert key in self.open
+                self.on_engine.add(key)
+            case ev.Halt(key):
+                assert key in self.on_engine - self.halting, "halted twice, or not running"
+                self.halting.add(key)
+            case ev.Close(key, frame):
+                assert key in self.open, f"{key} ended twice"
+                assert key not in self.on_engine, f"{key} still holds its slot"
+                self.open.remove(key)
+                self.closed[key] = frame
 
     def on_step(self, effect: Step) -> None:
         assert self.step is None, "two steps at once"

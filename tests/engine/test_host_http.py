@@ -1,0 +1,338 @@
+"""The engine host as its clients see it: the real application over fake engines."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from analytics.events import EngineSample, Eviction, Swap
+from serving.clients.host import HostClient
+from serving.config import StateFolder
+from serving.engine.assembly import HostOptions
+from serving.errors import HostError, HostUnreachable, PlanRefused
+from serving.wire import (
+    WIRE_HEADER,
+    Failed,
+    Finished,
+    HandedBack,
+    HostState,
+    SwapCommand,
+    SwapReport,
+)
+from tests.fakes.engine import expected_tokens
+from tests.fakes.generate import Reader, generate_request
+from tests.fakes.host import FakeHost, ListSink, fake_fleet, free_ports, running_host, wait_until
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StateFolder:
+    return StateFolder(tmp_path)
+
+
+@pytest.fixture
+def host(folder: StateFolder) -> Iterator[FakeHost]:
+    with running_host(fake_fleet(["a", "b"], {"host-0": "a"}), folder, "host-0") as running:
+        yield running
+
+
+def state(host: FakeHost) -> HostState:
+    with host.client() as client:
+        return client.state()
+
+
+def swap(host: FakeHost, model: str, plan_id: int, **fields: Any) -> SwapReport:
+    with host.client() as client:
+        return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test", **fields))
+
+
+def read(host: FakeHost, request_id: str, model: str = "a", **fields: Any) -> Reader:
+    return Reader(host.url, host.token, generate_request(request_id, model, **fields))
+
+
+# ---------------------------------------------------------------- generating
+
+
+def test_a_generation_is_a_stream_of_frames_ending_in_one_terminal_frame(host: FakeHost) -> None:
+    reader = read(host, "r", max_tokens=5)
+    assert reader.end() == Finished("length")
+    assert reader.admitted
+    assert reader.tokens == expected_tokens("a", [1, 2, 3], 5)
+
+
+def test_a_resume_goes_on_where_the_generation_was(host: FakeHost) -> None:
+    whole = expected_tokens("a", [1, 2, 3], 8)
+    reader = read(host, "r", resumed_token_ids=whole[:5])
+    reader.end()
+    assert reader.tokens == whole[5:]
+
+
+def test_a_request_for_a_model_that_is_not_awake_is_handed_back(host: FakeHost) -> None:
+    assert read(host, "r", "b").end() == HandedBack("not_awake")
+
+
+def test_a_batch_generation_is_evicted_for_interactive_work_and_keeps_its_tokens(
+    host: FakeHost,
+) -> None:
+    host.engines.gate.close()
+    batch = [read(host, f"b{i}", request_class="batch", prompt=[i]) for i in range(4)]
+    for reader in batch:
+        reader.until(lambda r: r.admitted)
+    host.engines.gate.let(8)
+    wait_until(lambda: sum(len(reader.tokens) for reader in batch) == 8)
+    interactive = read(host, "i")
+    interactive.until(lambda r: r.admitted)  # the cap is 2, so three of four had to go
+    wait_until(lambda: sum(isinstance(r.frames[-1], HandedBack) for r in batch) == 3)
+    host.engines.gate.open()
+    interactive.end()
+    ends = [reader.end() for reader in batch]
+    assert ends.count(HandedBack("evicted")) == 3
+    for i, reader in enumerate(batch):
+        assert reader.tokens == expected_tokens("a", [i], 8)[: len(reader.tokens)]
+    assert isinstance(host.sink, ListSink)
+    evictions = [event for event in host.sink.events if isinstance(event, Eviction)]
+    kept = {event.request_id: event.kept_tokens for event in evictions}
+    assert kept == {
+        f"b{i}": len(r.tokens) for i, r in enumerate(batch) if ends[i] == HandedBack("evicted")
+    }
+
+
+def test_closing_the_connection_gives_the_slot_back(host: FakeHost) -> None:
+    host.engines.gate.close()
+    reader = read(host, "r").until(lambda r: r.admitted)
+    assert state(host).running.interactive == 1
+    reader.hang_up()
+    wait_until(lambda: state(host).running.interactive == 0)
+
+
+def test_delete_aborts_a_generation(host: FakeHost) -> None:
+    host.engines.gate.close()
+    reader = read(host, "r").until(lambda r: r.admitted)
+    headers = {"Authorization": f"Bearer {host.token}", WIRE_HEADER: "1"}
+    assert httpx.delete(f"{host.url}/generate/r", headers=headers).status_code == 204
+    wait_until(lambda: state(host).running.interactive == 0)
+    reader.end()
+    assert httpx.delete(f"{host.url}/generate/r", headers=headers).status_code == 404
+
+
+# ---------------------------------------------------------------- hotswaps
+
+
+def test_a_hotswap_changes_the_awake_model_and_reports_its_phases(host: FakeHost) -> None:
+    report = swap(host, "b", 1)
+    assert (report.outcome, report.from_model, report.from_tier) == ("committed", "a", "disk")
+    assert list(report.phases_s) == ["hand_back", "sleep", "wake", "canary"]
+    assert host.engines.awake() == ["b"]
+    now = state(host)
+    assert (now.awake_model, now.plan_id, now.tiers) == ("b", 1, {"a": "asleep", "b": "awake"})
+    assert read(host, "r", "b").end() == Finished("length")
+
+
+def test_a_hotswap_hands_back_what_runs_and_waits(host: FakeHost) -> None:
+    host.engines.gate.close()
+    running = [read(host, f"r{i}").until(lambda r: r.admitted) for i in range(2)]
+    waiting = read(host, "w")
+    wait_until(lambda: state(host).waiting.interactive == 1)
+    assert swap(host, "b", 1).handed_back == 3
+    assert [r.end() for r in (*running, waiting)] == [HandedBack("hotswap")] * 3
+
+
+def test_a_repeated_command_is_answered_with_the_recorded_report(host: FakeHost) -> None:
+    first = swap(host, "b", 1)
+    steps = list(host.engines.log)
+    assert swap(host, "b", 1) == first
+    assert host.engines.log == steps
+
+
+def test_a_stale_plan_is_refused_and_so_is_the_same_plan_with_another_model(
+    host: FakeHost,
+) -> None:
+    swap(host, "b", 7)
+    with pytest.raises(PlanRefused, match="plan 6 is older than plan 7"):
+        swap(host, "a", 6)
+    with pytest.raises(PlanRefused, match="was obeyed with 'b'"):
+        swap(host, "a", 7)
+    assert state(host).awake_model == "b"
+
+
+def test_the_fence_and_the_report_survive_a_restart(host: FakeHost) -> None:
+    report = swap(host, "b", 7)
+    host.restart()
+    assert state(host).plan_id == 7
+    assert swap(host, "b", 7) == report
+    with pytest.raises(PlanRefused, match="older"):
+        swap(host, "a", 6)
+
+
+def test_an_unexpected_awake_model_is_refused(host: FakeHost) -> None:
+    with pytest.raises(PlanRefused, match="'a' is awake, not 'b'"):
+        swap(host, "b", 1, expected_awake="b")
+    assert state(host).plan_id == 0, "a refused plan is not obeyed"
+
+
+def test_the_model_that_is_awake_already_is_left_as_it_is(host: FakeHost) -> None:
+    assert swap(host, "a", 3).outcome == "unchanged"
+    assert state(host).plan_id == 3
+
+
+@pytest.mark.parametrize("step", ["start", "canary"])
+def test_a_model_that_does_not_come_up_is_rolled_back(host: FakeHost, step: Any) -> None:
+    host.engines.fail_next["b", step] = "out of memory"
+    report = swap(host, "b", 1)
+    assert report.outcome == "rolled_back"
+    assert "out of memory" in (report.error or "")
+    assert state(host).awake_model == "a"
+    assert host.engines.awake() == ["a"]
+    assert read(host, "r").end() == Finished("length")
+
+
+def test_when_nothing_comes_up_the_host_is_failed_says_why_and_recovers(host: FakeHost) -> None:
+    host.engines.fail_next["b", "start"] = "b is broken"
+    host.engines.fail_always["a", "wake"] = "a is broken too"
+    report = swap(host, "b", 1)
+    assert report.outcome == "failed"
+    assert "b is broken" in (report.error or "")
+    assert "a is broken too" in (report.error or "")
+    wait_until(host.serves)  # a's engine was stopped, and a fresh start of it works
+    assert state(host).awake_model == "a"
+
+
+# ---------------------------------------------------------------- deaths
+
+
+def test_an_engine_that_dies_is_started_again_and_the_host_stays_up(host: FakeHost) -> None:
+    host.engines.gate.close()
+    running = read(host, "r").until(lambda r: r.admitted)
+    boot_id = state(host).boot_id
+    host.engines.kill("a")
+    frame = running.end()
+    assert isinstance(frame, Failed)
+    assert frame.retryable
+    wait_until(host.serves)
+    assert state(host).boot_id == boot_id
+    host.engines.gate.open()
+    assert read(host, "again").end() == Finished("length")
+
+
+def test_a_host_that_is_killed_resets_its_connections(host: FakeHost) -> None:
+    host.engines.gate.close()
+    reader = read(host, "r").until(lambda r: r.admitted)
+    host.kill()
+    reader.until(lambda r: r.error is not None)
+    with host.client() as client, pytest.raises(HostUnreachable):
+        client.state()
+
+
+def test_a_host_that_is_stopped_hands_its_work_back(host: FakeHost) -> None:
+    host.engines.gate.close()
+    reader = read(host, "r").until(lambda r: r.admitted)
+    host.stop()
+    assert reader.end() == HandedBack("shutdown")
+    assert host.engines.alive == {}
+
+
+# ---------------------------------------------------------------- tiers
+
+
+def test_other_models_are_brought_to_asleep_in_the_background(folder: StateFolder) -> None:
+    fleet = fake_fleet(["a", "b"], {"host-0": "a"})
+    options = HostOptions(prewarm=True)
+    with running_host(fleet, folder, "host-0", options=options) as host:
+        wait_until(lambda: state(host).tiers["b"] == "asleep")
+        assert swap(host, "b", 1).from_tier == "asleep"
+
+
+def test_models_beyond_the_memory_budget_are_parked_and_then_stopped(
+    folder: StateFolder,
+) -> None:
+    fleet = fake_fleet(["a", "b"], {"host-0": "a"})
+    with running_host(fleet, folder, "host-0") as host:
+        host.engines.asleep_bytes["a"] = 2**40
+        swap(host, "b", 1)
+        wait_until(lambda: state(host).tiers["a"] == "disk")
+        assert ("a", "sleep") in host.engines.log
+        assert "a" not in host.engines.alive
+
+
+# ---------------------------------------------------------------- the interface
+
+
+def test_a_long_poll_answers_when_the_state_changes(host: FakeHost) -> None:
+    with host.client() as client:
+        before = client.state()
+        swap(host, "b", 1)
+        after = client.state(after=before.revision, wait_s=20)
+    assert after.revision > before.revision
+    assert after.awake_model == "b"
+
+
+def test_a_long_poll_without_news_answers_after_its_wait(host: FakeHost) -> None:
+    with host.client() as client:
+        before = client.state()
+        wait_until(lambda: client.state(after=client.state().revision, wait_s=0.05) is not None)
+        assert client.state().boot_id == before.boot_id
+
+
+def test_commands_need_the_token(host: FakeHost) -> None:
+    for method, path in (("GET", "/state"), ("PUT", "/awake"), ("POST", "/generate")):
+        assert httpx.request(method, host.url + path).status_code == 401
+    with HostClient(host.address, host.port, "wrong") as client, pytest.raises(HostError):
+        client.state()
+    assert httpx.get(f"{host.url}/live").status_code == 200
+
+
+def test_another_wire_version_is_refused_by_name(host: FakeHost) -> None:
+    answer = httpx.post(
+        f"{host.url}/generate",
+        content=msgspec.msgpack.encode(generate_request("r", "a")),
+        headers={"Authorization": f"Bearer {host.token}", WIRE_HEADER: "99"},
+    )
+    assert answer.status_code == 400
+    assert "wire version 99, this side speaks 1" in answer.json()["error"]["what"]
+
+
+def test_a_malformed_request_is_refused(host: FakeHost) -> None:
+    headers = {"Authorization": f"Bearer {host.token}", WIRE_HEADER: "1"}
+    answer = httpx.post(f"{host.url}/generate", content=b"\x00nonsense", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "WireError")
+
+
+def test_readiness_tells_why_a_host_is_not_ready(folder: StateFolder) -> None:
+    fleet = fake_fleet(["a"], {"host-0": "a"})
+    host = FakeHost(fleet, folder, "host-0")
+    host.engines.fail_always["a", "start"] = "no weights"
+    try:
+        host.start(until=lambda h: state(h).phase == "failed")
+        answer = httpx.get(f"{host.url}/ready")
+        assert answer.status_code == 503
+        assert "no weights" in answer.json()["reason"]
+        host.engines.fail_always.clear()
+        wait_until(host.serves)
+    finally:
+        host.kill()
+
+
+def test_what_happens_is_counted_and_recorded(host: FakeHost) -> None:
+    read(host, "r").end()
+    swap(host, "b", 1)
+    assert isinstance(host.sink, ListSink)
+    sink = host.sink
+    wait_until(lambda: any(isinstance(e, EngineSample) and e.output_tokens for e in sink.events))
+    swaps = [event for event in sink.events if isinstance(event, Swap)]
+    assert [(s.plan_id, s.from_model, s.to_model, s.outcome) for s in swaps] == [
+        (1, "a", "b", "committed")
+    ]
+    text = httpx.get(f"{host.url}/metrics").text
+    assert 'turntable_swaps_total{outcome="committed"} 1.0' in text
+    assert (
+        'turntable_generations_total{class="interactive",model="a",outcome="finished"} 1.0' in text
+    )
+
+
+def test_a_host_that_is_not_there_is_unreachable() -> None:
+    with HostClient("127.0.0.1", free_ports(1)[0], "token") as client:
+        assert not client.ready()
+        with pytest.raises(HostUnreachable):
+            client.state()
