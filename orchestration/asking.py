@@ -54,7 +54,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def trigger(self) -> str:
         """What a run for this answers to, in words."""
-        return "; ".join([*(move.reason for move in self.plan.moves[:3]), *self.drift[:3]])
+        return "; ".join([*self.drift[:3], *(move.reason for move in self.plan.moves[:3])])
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):

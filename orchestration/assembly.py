@@ -4,9 +4,11 @@ import dagster as dg
 
 from orchestration.allocation_job import allocation_job
 from orchestration.allocation_sensor import allocation_sensor
+from orchestration.assets.batch import batch_assets
 from orchestration.assets.decision import decide, plan_io_manager
 from orchestration.assets.serving import serving_assets
 from orchestration.assets.weights import weights_assets, weights_keys
+from orchestration.batch_schedule import batch_job, batch_schedule
 from orchestration.hotswaps import Hotswaps
 from orchestration.installation import Installation
 from orchestration.plan_events import PlanEvents
@@ -16,10 +18,11 @@ def build_definitions(installation: Installation) -> dg.Definitions:
     """The definitions for the fleet of `installation`."""
     fleet, state = installation.fleet, installation.state
     serving = serving_assets(fleet, weights_keys(fleet, state))
-    allocation = allocation_job(fleet)
+    allocation, batch = allocation_job(fleet), batch_job()
     return dg.Definitions(
-        assets=[*weights_assets(fleet, state), decide, serving],
-        jobs=[allocation],
+        assets=[*weights_assets(fleet, state), decide, serving, *batch_assets(fleet)],
+        jobs=[allocation, batch],
+        schedules=[batch_schedule(batch)],
         sensors=[allocation_sensor(allocation)],
         resources={
             "installation": installation,
@@ -28,4 +31,5 @@ def build_definitions(installation: Installation) -> dg.Definitions:
             "plan_io": plan_io_manager,
         },
         executor=dg.in_process_executor,
+        loggers={"console": dg.json_console_logger.configured({"log_level": "INFO"})},
     )

@@ -63,7 +63,9 @@ def _gain(seat: Seat, model: ModelSettings, demand: ModelDemand) -> str:
 def _load(model: ModelSettings, demand: ModelDemand) -> str:
     interactive = load_replicas(model, demand.interactive_tokens_per_s)
     batch = load_replicas(model, demand.batch_tokens_per_s)
-    return f"a load of {interactive:.2f} interactive and {batch:.2f} batch replicas"
+    if not (interactive or batch):
+        return "no load"
+    return f"a load of {interactive + batch:.2f} replicas ({interactive:.2f} interactive)"
 
 
 def _waiting(demand: ModelDemand) -> str:

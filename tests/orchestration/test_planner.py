@@ -112,7 +112,7 @@ def test_load_above_one_replica_gets_a_second() -> None:
     result = plan(fleet, {"host-0": "a", "host-1": "b"}, [traffic("a", tokens_per_s=170)])
 
     assert moved(result) == {"host-1": "a"}
-    assert "1.70 interactive" in result.moves[0].reason
+    assert "a load of 1.70 replicas (1.70 interactive)" in result.moves[0].reason
 
 
 def test_load_just_above_a_replica_is_not_worth_a_move() -> None:

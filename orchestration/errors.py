@@ -1,0 +1,19 @@
+"""The control plane's errors."""
+
+from serving.errors import TurntableError
+
+
+class BatchError(TurntableError):
+    """A batch partition cannot be done now."""
+
+
+class PromptFileError(BatchError):
+    """A prompt file is not there, or its rows cannot be told apart."""
+
+
+class PartitionBusy(BatchError):
+    """Another run is doing this partition."""
+
+
+class GatewayAway(BatchError):
+    """The gateway did not take requests for longer than the batch waits."""
