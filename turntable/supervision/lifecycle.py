@@ -82,6 +82,8 @@ class Lifecycle:
         self._state = state
         self._display = display
         self._supervisord: subprocess.Popen[bytes] | None = None
+        self._pids: dict[str, int] = {}
+        """The last process seen of every program."""
 
     @contextmanager
     def running(self) -> Iterator[Instance]:
@@ -109,7 +111,6 @@ class Lifecycle:
     def watch(self) -> None:
         """Stay, and say what restarts. Raises SupervisorDied; ends only by that or a signal."""
         client = SupervisorClient(self._state)
-        pids = {process.name: process.pid for process in client.processes()}
         pause = threading.Event()
         while True:
             pause.wait(1.0)
@@ -119,9 +120,9 @@ class Lifecycle:
                 self._check_supervisord()
                 continue
             for process in processes:
-                if process.pid and process.pid != pids[process.name]:
+                if process.pid and process.pid != self._pids[process.name]:
                     self._display.sentence(f"{process.name} ended and was started again")
-                    pids[process.name] = process.pid
+                    self._pids[process.name] = process.pid
 
     def _spawn(self) -> None:
         configuration = self._state.run / "supervisord.conf"
@@ -141,13 +142,15 @@ class Lifecycle:
         client, crash_loops = SupervisorClient(self._state), CrashLoops(self._state)
         pause = threading.Event()
         with self._display.table(), ReadinessWatch(self._parts.programs, self._parts.ask) as watch:
-            while not watch.ready:
+            while not (watch.ready and self._pids):
                 pause.wait(_LOOK_AGAIN_S)
                 self._check_supervisord()
                 try:
-                    crash_loops.look(client.processes())
+                    processes = client.processes()
                 except SupervisorUnreachable:
                     continue  # it has not opened its socket yet
+                crash_loops.look(processes)
+                self._pids = {process.name: process.pid for process in processes}
                 for entry in watch.progress:
                     entry.starts = crash_loops.starts(entry.name)
                 self._display.show(watch.progress)

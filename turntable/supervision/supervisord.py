@@ -121,8 +121,8 @@ class SupervisorClient:
         from supervisor.xmlrpc import SupervisorTransport
 
         self._socket = socket_path(state)
-        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
-        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport)
+        self._transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost", self._transport)
 
     def processes(self) -> list[ProcessInfo]:
         """Every program, as it is now."""
@@ -146,6 +146,7 @@ class SupervisorClient:
         try:
             return getattr(self._proxy.supervisor, method)()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            self._transport.close()  # it would keep the broken connection
             raise SupervisorUnreachable(
                 f"supervisord does not answer: {error}",
                 where=str(self._socket),
