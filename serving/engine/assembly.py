@@ -34,8 +34,11 @@ class HostOptions:
 
     drain_s: float = 5.0
     """How long a hotswap waits for generations that are not evictable."""
-    prewarm: bool = True
-    """Bring the other models to `asleep` in the background."""
+    prewarm_after_s: float | None = 30.0
+    """When to begin to bring the other models to `asleep` in the background; None: never.
+
+    Not at once: loading a model takes a core for ten seconds, and when a host starts, the rest of
+    a fleet on the same machine usually starts too."""
     stop_s: float = 5.0
     """How long a stopping host waits for its streams to end."""
 
@@ -49,6 +52,7 @@ class EngineHost:
     app: FastAPI
     first_model: str | None
     options: HostOptions
+    prewarm_after_s: float | None
 
     def begin_stop(self) -> None:
         """Take nothing more, hand back every generation, answer every long poll."""
@@ -86,7 +90,6 @@ def assemble(
         {model.name: Limits(model.slots, model.interactive_cap) for model in fleet.models},
         budget_bytes=int(settings.host_memory_gib * _GIB),
         drain_s=options.drain_s,
-        prewarm=options.prewarm and settings.accelerator == "cpu",
         obeyed=obeyed,
     )
     view = StateView(decisions)
@@ -101,7 +104,10 @@ def assemble(
     registered = {model.name for model in fleet.models}
     planned = obeyed.model if obeyed.model in registered else None
     app = build_app(owner, view, metrics, token=state.token("admin"))
-    host = EngineHost(owner, view, app, settings.starts_with or planned, options)
+    # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
+    prewarm_after_s = options.prewarm_after_s if settings.accelerator == "cpu" else None
+    first_model = settings.starts_with or planned
+    host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
 
@@ -126,6 +132,9 @@ def _lifespan(
         )
         for task in (owner, sampler):
             task.add_done_callback(watch)
+        if host.prewarm_after_s is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(host.prewarm_after_s, host.owner.post, ev.PrewarmAllowed())
         try:
             yield
         finally:

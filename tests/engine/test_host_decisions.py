@@ -29,7 +29,6 @@ class HostWorld(RuleBasedStateMachine):
             MODELS,
             budget_bytes=10,
             drain_s=1.0,
-            prewarm=True,
             obeyed=ObeyedPlan(),
         )
         self.awake_engines: set[str] = set()
@@ -61,20 +60,23 @@ class HostWorld(RuleBasedStateMachine):
                 case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
                     self.on_step(effect)
                 case ev.Move():
-                    assert self.move is None, "two background moves at once"
-                    assert effect.model != self.host.awake
-                    self.move = effect
-                case ev.DrainTimer(step):
-                    self.drain = step
-                case ev.RetryTimer():
-                    self.retry = True
-                case ev.Answer(ticket):
-                    self.tickets.remove(ticket)
-                case ev.ShutDown():
-                    assert not self.on_engine
-                    self.shut_down = True
+                    self.on_move(effect)
+                case _:
+                    self.on_other(effect)
         if evicted:
             self.check_eviction_was_needed()
+
+    def on_other(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.DrainTimer(step):
+                self.drain = step
+            case ev.RetryTimer():
+                self.retry = True
+            case ev.Answer(ticket):
+                self.tickets.remove(ticket)
+            case ev.ShutDown():
+                assert not self.on_engine
+                self.shut_down = True
 
     def on_generation(self, effect: ev.Admit | ev.Halt | ev.Close) -> None:
         match effect:
@@ -89,6 +91,11 @@ class HostWorld(RuleBasedStateMachine):
                 assert key not in self.on_engine, f"{key} still holds its slot"
                 self.open.remove(key)
                 self.closed[key] = frame
+
+    def on_move(self, effect: ev.Move) -> None:
+        assert self.move is None, "two background moves at once"
+        assert effect.model != self.host.awake
+        self.move = effect
 
     def on_step(self, effect: Step) -> None:
         assert self.step is None, "two steps at once"
@@ -172,6 +179,10 @@ class HostWorld(RuleBasedStateMachine):
     @rule(sizes=st.dictionaries(models, st.integers(1, 8)))
     def memory_is_measured(self, sizes: dict[str, int]) -> None:
         self.apply(ev.Measured(sizes))
+
+    @rule()
+    def prewarming_is_allowed(self) -> None:
+        self.apply(ev.PrewarmAllowed())
 
     @precondition(lambda self: self.drain is not None)
     @rule()

@@ -238,7 +238,7 @@ def test_a_host_that_is_stopped_hands_its_work_back(host: FakeHost) -> None:
 
 def test_other_models_are_brought_to_asleep_in_the_background(folder: StateFolder) -> None:
     fleet = fake_fleet(["a", "b"], {"host-0": "a"})
-    options = HostOptions(prewarm=True)
+    options = HostOptions(prewarm_after_s=0.0)
     with running_host(fleet, folder, "host-0", options=options) as host:
         wait_until(lambda: state(host).tiers["b"] == "asleep")
         assert swap(host, "b", 1).from_tier == "asleep"

@@ -6,7 +6,8 @@ from serving.wire import Tier
 
 
 def residency(budget: int, tiers: dict[str, Tier], *, prewarm: bool = False) -> Residency:
-    made = Residency(tiers, budget_bytes=budget, prewarm=prewarm)
+    made = Residency(tiers, budget_bytes=budget)
+    made.prewarm = prewarm
     for model, tier in tiers.items():
         if tier in ("asleep", "parked"):
             made.set_tier(model, "awake")

@@ -1,5 +1,6 @@
 """A client of a host's data path for tests: sends a request, reads its frames in a thread."""
 
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -50,16 +51,17 @@ class Reader:
         self.frames: list[Frame] = []
         self.error: Exception | None = None
         self._url, self._token, self._request = url, token, request
-        self._client = httpx.Client(timeout=LIMIT_S)
+        self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         decoder = FrameDecoder(peer=self._url)
         try:
-            with self._client.stream(
+            with httpx.stream(
                 "POST",
                 f"{self._url}/generate",
+                timeout=LIMIT_S,
                 content=msgspec.msgpack.encode(self._request),
                 headers={
                     "Authorization": f"Bearer {self._token}",
@@ -67,6 +69,7 @@ class Reader:
                 },
             ) as answer:
                 answer.raise_for_status()
+                self._socket = answer.extensions["network_stream"].get_extra_info("socket")
                 for data in answer.iter_raw():
                     self.frames += decoder.feed(data)
         except Exception as error:
@@ -96,4 +99,5 @@ class Reader:
 
     def hang_up(self) -> None:
         """Close the connection as a client that goes away does."""
-        self._client.close()
+        assert self._socket is not None
+        self._socket.shutdown(socket.SHUT_RDWR)

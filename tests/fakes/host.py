@@ -47,7 +47,7 @@ class FakeHost:
     ) -> None:
         self.fleet, self.state_folder, self.name = fleet, state, name
         self.engines = engines or FakeEngines()
-        self.options = options or HostOptions(prewarm=False, drain_s=0.2)
+        self.options = options or HostOptions(prewarm_after_s=None, drain_s=0.2)
         self.sink = sink or ListSink()
         settings = fleet.host(name)
         self.address, self.port = settings.address, settings.port

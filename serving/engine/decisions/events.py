@@ -96,6 +96,11 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class PrewarmAllowed:
+    """Enough time has passed since the start: other models may be loaded in the background."""
+
+
+@dataclass(frozen=True)
 class ShutdownAsked:
     """The host is to end."""
 
@@ -112,6 +117,7 @@ Event = (
     | RetryDue
     | Moved
     | Measured
+    | PrewarmAllowed
     | ShutdownAsked
 )
 

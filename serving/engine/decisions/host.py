@@ -36,7 +36,6 @@ class HostDecisions:
         *,
         budget_bytes: int,
         drain_s: float,
-        prewarm: bool,
         obeyed: ObeyedPlan,
     ) -> None:
         self.host = host
@@ -45,7 +44,7 @@ class HostDecisions:
         self.failure: str | None = None
         self.obeyed = obeyed
         self.admission = Admission()
-        self.residency = Residency(models, budget_bytes=budget_bytes, prewarm=prewarm)
+        self.residency = Residency(models, budget_bytes=budget_bytes)
         self.transaction: Transaction | None = None
         self._models = dict(models)
         self._drain_s = drain_s
@@ -110,6 +109,8 @@ class HostDecisions:
                     self.residency.set_tier(model, tier)
             case ev.Measured(memory_bytes):
                 self.residency.measured(memory_bytes)
+            case ev.PrewarmAllowed():
+                self.residency.prewarm = True
         return []
 
     # ---------------------------------------------------------------- generations

@@ -14,13 +14,14 @@ from serving.wire import Tier
 class Residency:
     """Tiers and measured memory of a host's models, least recently awake first."""
 
-    def __init__(self, models: Iterable[str], *, budget_bytes: int, prewarm: bool) -> None:
+    def __init__(self, models: Iterable[str], *, budget_bytes: int) -> None:
         self.tiers: dict[str, Tier] = dict.fromkeys(models, "disk")
         self.memory_bytes: dict[str, int] = {}
         self.moving: str | None = None
         """The model whose tier is being changed in the background."""
+        self.prewarm = False
+        """Whether models on disk may be brought to `asleep`."""
         self._budget_bytes = budget_bytes
-        self._prewarm = prewarm
         self._order: list[str] = list(self.tiers)[::-1]
         self._left_on_disk: set[str] = set()
         self._measured = True
@@ -74,7 +75,7 @@ class Residency:
         return None
 
     def _prewarming(self) -> Move | None:
-        if not self._prewarm:
+        if not self.prewarm:
             return None
         # A model never loaded is taken to be as large as the largest one known.
         expected_bytes = max(self.memory_bytes.values(), default=0)

@@ -24,6 +24,16 @@ def die_with_parent(parent: int | None = None) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def tie_forks() -> None:
+    """Have every process forked from this one, and from its forks, die with its parent."""
+    forking = [os.getpid()]
+
+    def before() -> None:
+        forking[0] = os.getpid()
+
+    os.register_at_fork(before=before, after_in_child=lambda: die_with_parent(forking[0]))
+
+
 def die_with_requester() -> None:
     """Kill this process when the one that asked for it (not the one it was forked from) ends."""
     requester = multiprocessing.parent_process()

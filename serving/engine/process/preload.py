@@ -5,13 +5,11 @@ the warm process to the light main, and each process forked from it to itself.
 """
 
 import gc
-import os
 
-from serving.engine.process.lifetime import die_with_parent
+from serving.engine.process.lifetime import die_with_parent, tie_forks
 
 die_with_parent()
-_warm_pid = os.getpid()
-os.register_at_fork(after_in_child=lambda: die_with_parent(_warm_pid))
+tie_forks()
 
 # Millions of objects are made here and none is garbage: collecting only costs time, and touching
 # them later would copy the pages that forked processes share.

@@ -5,6 +5,8 @@ that every tensor that views them is valid again once they have grown back. Runs
 process.
 """
 
+import ctypes
+import sys
 from collections.abc import Iterable
 
 import torch
@@ -24,6 +26,8 @@ class SleepingCPUWorker(CPUWorker):
             self._cache_storages = _freed(self._caches())
         if level >= 2 and self._weight_storages is None:
             self._weight_storages = _freed(self.model_runner.model.parameters())
+            self._drop_packed_weights()
+        _return_free_memory()
 
     def wake_up(self, tags: list[str] | None = None) -> None:
         """Have the KV cache again, empty, and the weights, read from the checkpoint if dropped."""
@@ -31,9 +35,25 @@ class SleepingCPUWorker(CPUWorker):
             _restored(self._weight_storages)
             self._weight_storages = None
             self.model_runner.reload_weights()
+            self._pack_tied_weights()
         if self._cache_storages is not None:
             _restored(self._cache_storages)
             self._cache_storages = None
+
+    def _drop_packed_weights(self) -> None:
+        """Forget the copies that linear layers keep in the form their kernels want.
+
+        The closure called `cpu_linear` is their only owner; loading weights makes a new one.
+        """
+        for layer in self.model_runner.model.modules():
+            if hasattr(layer, "cpu_linear"):
+                layer.cpu_linear = None
+
+    def _pack_tied_weights(self) -> None:
+        """Pack again what loading passed over: a tied output layer has no weights of its own."""
+        for layer in self.model_runner.model.modules():
+            if hasattr(layer, "cpu_linear") and layer.cpu_linear is None:
+                layer.quant_method.process_weights_after_loading(layer)
 
     def _caches(self) -> Iterable[torch.Tensor]:
         for cache in self.model_runner.kv_caches:
@@ -59,3 +79,9 @@ def _freed(
 def _restored(freed: "dict[int, tuple[torch.UntypedStorage, int]]") -> None:
     for storage, size in freed.values():
         storage.resize_(size)
+
+
+def _return_free_memory() -> None:
+    """Give what was freed in small pieces back to the operating system (glibc keeps it)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)

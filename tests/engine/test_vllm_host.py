@@ -1,0 +1,147 @@
+"""A real engine host over real vLLM engines on the packaged model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from tokenizers import Tokenizer
+
+from serving.engine.memory import proportional_bytes
+from serving.weights import checkpoint_path
+from serving.wire import Failed, Finished, HandedBack, Tokens
+from tests.fakes.generate import Reader, generate_request
+from tests.fakes.host import wait_until
+from tests.fakes.real_host import RealHost, real_host
+
+pytestmark = pytest.mark.vllm
+
+MIB = 1024**2
+PROMPT = [504, 3575, 282, 4649, 314]  # "The capital of France is"
+LIMITS = {"max_model_len": 1024, "kv_cache_gib": 0.5, "slots": 2, "interactive_cap": 1}
+MODELS = [
+    {"name": "exact", "dtype": "float32", **LIMITS},
+    {"name": "half", "dtype": "bfloat16", **LIMITS},
+]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
+    # The budget holds the smaller model asleep, and the larger one only parked.
+    folder = tmp_path_factory.mktemp("host")
+    with real_host(folder, MODELS, starts_with="exact", host_memory_gib=0.7) as running:
+        running.until_ready()
+        yield running
+
+
+@pytest.fixture
+def exact(host: RealHost) -> RealHost:
+    if host.state().awake_model != "exact":
+        assert host.swap("exact").outcome == "committed"
+    return host
+
+
+def read(host: RealHost, request_id: str, model: str = "exact", **fields: object) -> Reader:
+    fields.setdefault("prompt", PROMPT)
+    return Reader(host.url, host.token, generate_request(request_id, model, **fields))  # type: ignore[arg-type]
+
+
+def test_a_generation_streams_tokens_to_its_end(exact: RealHost) -> None:
+    reader = read(exact, "r", max_tokens=12)
+    assert reader.end() == Finished("length")
+    assert len(reader.tokens) == 12
+    assert len([frame for frame in reader.frames if isinstance(frame, Tokens)]) > 1
+
+
+def test_sleep_gives_the_memory_of_the_cache_back_and_a_round_trip_gives_the_same_tokens(
+    exact: RealHost,
+) -> None:
+    before = read(exact, "before", max_tokens=32)
+    before.end()
+    (engine,) = [exact.engines()[0]]
+    awake_bytes = proportional_bytes(engine.pid)
+    assert exact.swap("half").outcome == "committed"
+    asleep_bytes = proportional_bytes(engine.pid)
+    assert awake_bytes - asleep_bytes > 0.4 * 1024 * MIB, "the cache of 0.5 GiB was not freed"
+    wait_until(lambda: exact.state().tiers["exact"] == "parked")
+    parked_bytes = proportional_bytes(engine.pid)
+    assert asleep_bytes - parked_bytes > 400 * MIB, "float32 weights of 540 MB were not dropped"
+    report = exact.swap("exact")
+    assert (report.outcome, report.from_tier) == ("committed", "parked")
+    after = read(exact, "after", max_tokens=32)
+    after.end()
+    assert after.tokens == before.tokens
+    assert exact.state().tiers["half"] == "asleep"
+
+
+def test_an_evicted_generation_resumes_to_the_same_tokens(exact: RealHost) -> None:
+    undisturbed = read(exact, "u", max_tokens=200)
+    undisturbed.end()
+    batch = read(exact, "b", max_tokens=200, request_class="batch")
+    batch.until(lambda r: len(r.tokens) >= 10)
+    read(exact, "i", max_tokens=4).end()
+    assert batch.end() == HandedBack("evicted")
+    assert 10 <= len(batch.tokens) < 200
+    resumed = read(
+        exact, "b", max_tokens=200, request_class="batch", resumed_token_ids=batch.tokens
+    )
+    assert resumed.end() == Finished("length")
+    assert batch.tokens + resumed.tokens == undisturbed.tokens
+
+
+def test_logprobs_come_with_every_token_and_with_the_prompt(exact: RealHost) -> None:
+    reader = read(exact, "r", max_tokens=6, sampling={"logprobs": 2, "prompt_logprobs": 1})
+    reader.end()
+    frames = [frame for frame in reader.frames if isinstance(frame, Tokens)]
+    for frame in frames:
+        assert frame.logprobs is not None
+        for token, position in zip(frame.token_ids, frame.logprobs, strict=True):
+            assert position.token_ids[0] == token
+            assert position.rank == 1, "greedy takes the most likely"
+            assert position.logprobs == sorted(position.logprobs, reverse=True)
+    prompt = frames[0].prompt_logprobs
+    assert prompt is not None
+    assert prompt[0] is None
+    assert [p.token_ids[0] for p in prompt[1:] if p is not None] == PROMPT[1:]
+
+
+def test_structured_output_follows_its_grammar(exact: RealHost) -> None:
+    structured = {"structured": {"regex": "(yes|no), [0-9]{3}"}, "ignore_eos": False}
+    reader = read(exact, "r", max_tokens=40, sampling=structured)
+    assert reader.end() == Finished("stop")
+    folder = checkpoint_path(exact.fleet.model("exact"), exact.state_folder)
+    text = Tokenizer.from_file(str(folder / "tokenizer.json")).decode(reader.tokens)
+    word, number = text.split(", ")
+    assert word in ("yes", "no")
+    assert len(number) == 3
+
+
+def test_a_request_longer_than_the_context_is_refused_for_good(exact: RealHost) -> None:
+    frame = read(exact, "r", prompt=[5] * 2000).end()
+    assert isinstance(frame, Failed)
+    assert not frame.retryable
+
+
+def test_an_engine_that_is_killed_fails_its_work_retryably_and_comes_back(
+    exact: RealHost,
+) -> None:
+    reader = read(exact, "r", max_tokens=900)
+    reader.until(lambda r: len(r.tokens) >= 5)
+    exact.engines()[0].kill()
+    frame = reader.end()
+    assert isinstance(frame, Failed)
+    assert frame.retryable
+    exact.until_ready()
+    assert read(exact, "again").end() == Finished("length")
+
+
+@pytest.mark.parametrize("victim", ["main", "host process"])
+def test_no_process_is_left_when_one_of_the_host_is_killed(tmp_path: Path, victim: str) -> None:
+    with real_host(tmp_path, MODELS, starts_with="half") as host:
+        wait_until(lambda: bool(host.engines()), limit_s=120)
+        main, _warm, host_process = host.processes()[:3]
+        killed: psutil.Process = main if victim == "main" else host_process
+        killed.kill()
+        host.process.wait(30)
+        wait_until(host.ended)
+        assert host.process.returncode != 0
