@@ -1,0 +1,70 @@
+"""Running the steps one after another, and the table at the end."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+import openai
+from rich.console import Console
+from rich.table import Table
+
+from analytics.errors import StoreError
+from serving.errors import TurntableError
+from turntable.demo.answer import show_answer
+from turntable.demo.batch import show_batch
+from turntable.demo.failover import show_failover
+from turntable.demo.observation import NotObserved, Observation
+from turntable.demo.outside import Outside
+from turntable.demo.shift import show_shift
+from turntable.demo.stage import running
+from turntable.settings import Settings, print_json
+
+Step = Callable[[Outside, Observation], None]
+
+STEPS: dict[str, Step] = {
+    "a question is answered": show_answer,
+    "traffic shifts, a hotswap follows": show_shift,
+    "batch yields and loses nothing": show_batch,
+    "a host dies in mid-stream": show_failover,
+}
+
+
+def run_demo(chosen: Settings, *, as_json: bool) -> bool:
+    """Run every step against an instance; whether everything was observed."""
+    console = Console(stderr=as_json, highlight=False)
+    with running(chosen, console):
+        outside = Outside(
+            chosen.fleet(), chosen.state, lambda sentence: console.print(f"[dim]  {sentence}[/]")
+        )
+        observations = [run_step(name, step, outside, console) for name, step in STEPS.items()]
+    if as_json:
+        print_json(observations)
+    else:
+        console.print(as_table(observations))
+    return all(observation.observed for observation in observations)
+
+
+def run_step(name: str, step: Step, outside: Outside, console: Console) -> Observation:
+    """One step; what goes wrong in it is part of what was observed."""
+    console.print(f"[bold]{name}[/]")
+    observation = Observation(step=name)
+    began = time.monotonic()
+    try:
+        step(outside, observation)
+    except (NotObserved, TurntableError, StoreError, openai.OpenAIError, httpx.HTTPError) as error:
+        observation.missing.append(str(error))
+    observation.seconds = round(time.monotonic() - began, 2)
+    observation.observed = bool(observation.seen) and not observation.missing
+    return observation
+
+
+def as_table(observations: list[Observation]) -> Table:
+    """What happened, and how long each step took."""
+    table = Table(show_lines=True)
+    for heading in ("step", "observed", "what was seen", "seconds"):
+        table.add_column(heading)
+    for entry in observations:
+        verdict = "[green]yes[/]" if entry.observed else "[red]NO[/]"
+        lines = [*entry.seen, *(f"[red]missing:[/] {sentence}" for sentence in entry.missing)]
+        table.add_row(entry.step, verdict, "\n".join(lines), f"{entry.seconds:.1f}")
+    return table
