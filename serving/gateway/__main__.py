@@ -4,12 +4,12 @@ import argparse
 import asyncio
 import gc
 import importlib
+import logging
 import os
 import sys
 from pathlib import Path
 
 import structlog
-import uvicorn
 from starlette.types import ASGIApp
 
 from analytics.writer import EventWriter
@@ -17,10 +17,10 @@ from serving.config import Fleet, ModelSettings, StateFolder, load_fleet
 from serving.errors import TurntableError
 from serving.gateway.assembly import running_gateway
 from serving.gateway.attempts import AttemptRunner
+from serving.gateway.server import GatewayServer
 from serving.logs import configure_logging
 from serving.weights import prepare
 
-SHUTDOWN_WITHIN_S = 5
 THREADS = "1"
 """The gateway computes nothing with tensors; more threads would only take cores from engines."""
 ADAPTOR = "serving.gateway.adaptor.apps"
@@ -37,12 +37,16 @@ def main() -> int:
     os.environ["VLLM_CONFIGURE_LOGGING"] = "0"
     os.environ["OMP_NUM_THREADS"] = THREADS
     configure_logging("gateway")
+    logging.getLogger("vllm").setLevel(logging.WARNING)
     try:
         fleet = load_fleet(arguments.fleet)
         asyncio.run(serve(fleet, StateFolder(arguments.state.resolve())))
     except TurntableError as error:
         log.error("gateway_failed", what=error.what, where=error.where, fix=error.fix)
         return 1
+    finally:
+        # Or extension modules report what is frozen as leaked when the interpreter ends.
+        gc.unfreeze()
     return 0
 
 
@@ -58,7 +62,8 @@ async def serve(fleet: Fleet, state: StateFolder) -> None:
         async with running_gateway(
             fleet, admin_token=state.token("admin"), events=events, build=build
         ) as gateway:
-            server = uvicorn.Server(_config(gateway.app, fleet))
+            settings = fleet.gateway
+            server = GatewayServer(gateway.app, address=settings.address, port=settings.port)
             gateway.built.add_done_callback(lambda built: _built(built, server))
             await server.serve()
             if gateway.built.done():
@@ -67,7 +72,7 @@ async def serve(fleet: Fleet, state: StateFolder) -> None:
         await asyncio.to_thread(events.close)
 
 
-def _built(built: asyncio.Task[None], server: uvicorn.Server) -> None:
+def _built(built: asyncio.Task[None], server: GatewayServer) -> None:
     if built.cancelled():
         return
     if built.exception() is not None:
@@ -96,18 +101,6 @@ def _import_vllm() -> None:
         gc.freeze()
     finally:
         gc.enable()
-
-
-def _config(app: ASGIApp, fleet: Fleet) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=fleet.gateway.address,
-        port=fleet.gateway.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=SHUTDOWN_WITHIN_S,
-        lifespan="off",
-    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ from serving.gateway.watch import FleetWatch
 ModelAppBuilder = Callable[[ModelSettings, AttemptRunner], Awaitable[ASGIApp]]
 """Makes the app of one model; slow, so it runs while the port is open already."""
 
+KEEP_ALIVE_S = 4.0
+"""Shorter than the hosts' own, so that no request is sent into a closing connection."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -51,7 +54,7 @@ async def running_gateway(
         )
         for endpoint in ENDPOINTS
     }
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
     async with aiohttp.ClientSession(connector=connector) as session:
         runner = AttemptRunner(pool, HostStreams(session, admin_token), census, fleet.gateway)
         watch = FleetWatch(fleet.hosts, admin_token, session, pool)

@@ -6,6 +6,8 @@ them into text; nothing of text is known here.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 
@@ -19,7 +21,7 @@ from serving.gateway.pool import Lease, Pool
 from serving.gateway.resume import Continuation
 from serving.gateway.streams import HostStreams
 from serving.gateway.trip import Trip
-from serving.wire import Tokens
+from serving.wire import Frame, Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +50,9 @@ class AttemptRunner:
                 if step.kind == "start_over":
                     sink.start_over()
                 end = await self._attempt(trip, step, sink, whereabouts, request_id)
-                whereabouts.move(None if end.kind == "complete" else "waiting")
+                if generation.finished:
+                    return
+                whereabouts.move("waiting")
                 self._judge(trip, end)
 
     async def _attempt(
@@ -69,24 +73,21 @@ class AttemptRunner:
         with self._pool.lease(host, generation.request_class) as lease:
             request = generation.begin_attempt(step, host.name)
             trip.begin(host.name)
+            intake = Intake(generation, sink, on_slot=have_slot, on_token=trip.progressed)
+            opened = self._streams.open(host, request, client_request_id=request_id)
             try:
-                async with asyncio.timeout(QUEUED_SILENCE_S) as patience:
-                    lease.lose = lambda: patience.reschedule(0)
-                    intake = Intake(generation, sink, on_slot=have_slot, on_token=trip.progressed)
-                    opened = self._streams.open(host, request, client_request_id=request_id)
-                    async with opened as portions:
-                        async for frames in portions:
-                            if (end := intake.take(frames)) is not None:
-                                return end
-                            now = asyncio.get_running_loop().time()
-                            patience.reschedule(now + intake.silence_s)
+                await _follow(opened, intake, lease)
             except TimeoutError:
-                return self._silent(host, lease)
+                failure = f"{host.name} " + ("was lost" if lease.lost else "fell silent")
             except (HostUnreachable, WireError) as error:
+                failure = str(error)
+            else:
+                failure = f"{host.name} closed the stream before its end"
+            if intake.end is not None:
+                return intake.end
+            if not lease.lost:
                 self._pool.doubt(host.name)
-                return AttemptEnd("failed", str(error))
-            self._pool.doubt(host.name)
-            return AttemptEnd("failed", f"{host.name} closed the stream before its end")
+            return AttemptEnd("failed", failure)
 
     async def _replica(self, trip: Trip) -> HostSettings:
         generation = trip.generation
@@ -100,16 +101,8 @@ class AttemptRunner:
         except TimeoutError:
             raise no_replica(generation.model, time.monotonic() - trip.without_slot_since) from None
 
-    def _silent(self, host: HostSettings, lease: Lease) -> AttemptEnd:
-        if not lease.lost:
-            self._pool.doubt(host.name)
-        return AttemptEnd("failed", f"{host.name} " + ("was lost" if lease.lost else "fell silent"))
-
     def _judge(self, trip: Trip, end: AttemptEnd) -> None:
         generation = trip.generation
-        if end.kind == "complete":
-            generation.finished = True
-            return
         log.info(
             "attempt_ended",
             generation=generation.generation_id,
@@ -124,3 +117,18 @@ class AttemptRunner:
             else:
                 self._pool.doubt(generation.hosts[-1])
         trip.end(end)
+
+
+async def _follow(
+    opened: AbstractAsyncContextManager[AsyncIterator[list[Frame]]], intake: Intake, lease: Lease
+) -> None:
+    """Take a stream in until it ends. Raises TimeoutError on silence, or when the host is lost."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(QUEUED_SILENCE_S) as patience:
+        lease.lose = lambda: patience.reschedule(0)
+        async with opened as portions:
+            async for frames in portions:
+                intake.take(frames)
+                if intake.end is not None and intake.end.kind != "complete":
+                    return
+                patience.reschedule(loop.time() + intake.silence_s)

@@ -32,7 +32,7 @@ class Generation:
     """The host of every attempt, in order."""
     evictions: int = 0
     cached_tokens: int | None = None
-    """Prompt tokens that the first attempt found in a prefix cache."""
+    """Prompt tokens that the first prefill found in a prefix cache; None before it."""
     recomputed_tokens: int = 0
     first_slot_at: float | None = None
     first_token_at: float | None = None
@@ -103,7 +103,7 @@ class Generation:
     def _count_cached(self, cached: int | None) -> None:
         if cached is None:
             return
-        if len(self.hosts) == 1:
+        if self.cached_tokens is None:
             self.cached_tokens = cached
         else:
             self.recomputed_tokens += max(0, self._prefilled_tokens - cached)

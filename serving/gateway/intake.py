@@ -17,6 +17,9 @@ SILENCE_S = 180.0
 QUEUED_SILENCE_S = 24 * 3600.0
 """Before a slot, silence is the queue: the long poll of the host's state notices its death."""
 
+TAIL_S = 1.0
+"""How long the end of a complete stream may take; read, its connection can be used again."""
+
 Batch = tuple[Tokens, Finished | None]
 
 
@@ -34,7 +37,8 @@ class TokenSink(Protocol):
 class AttemptEnd:
     """How an attempt ended."""
 
-    kind: Literal["complete", "handed_back", "failed"]
+    kind: Literal["complete", "enough", "handed_back", "failed"]
+    """`complete`: the engine ended it. `enough`: its sink did, the engine would go on."""
     why: str = ""
 
 
@@ -54,14 +58,18 @@ class Intake:
         self._ends = terminal_token_ids(generation.sampling)
         self._held: Tokens | None = None
         self._has_slot = False
+        self.end: AttemptEnd | None = None
+        """How the attempt ended, once it has."""
 
     @property
     def silence_s(self) -> float:
         """How long to wait for the next portion."""
+        if self.end is not None:
+            return TAIL_S
         return SILENCE_S if self._has_slot else QUEUED_SILENCE_S
 
-    def take(self, frames: Iterable[Frame]) -> AttemptEnd | None:
-        """Handle a portion; the attempt's end, if this was it.
+    def take(self, frames: Iterable[Frame]) -> None:
+        """Handle a portion. Raises GenerationFailed if no attempt can complete the generation.
 
         Tokens that may be the last are held until the next frame: text is made of the last token
         in one way if it ends the generation and in another if it does not.
@@ -71,15 +79,13 @@ class Intake:
                 case Admitted():
                     self._have_slot()
                 case (Tokens() as tokens, Finished() | None as finished):
-                    if self._deliver(tokens, finished):
-                        return AttemptEnd("complete")
+                    self._take_tokens(tokens, finished)
                 case HandedBack(reason):
-                    return AttemptEnd("handed_back", reason)
+                    self.end = AttemptEnd("handed_back", reason)
                 case Failed(message, retryable):
                     if not retryable:
                         raise host_refused(self._generation.model, message)
-                    return AttemptEnd("failed", message)
-        return None
+                    self.end = AttemptEnd("failed", message)
 
     def _with_held(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         if self._held is not None:
@@ -93,32 +99,34 @@ class Intake:
             self._generation.admitted()
             self._on_slot()
 
-    def _deliver(self, tokens: Tokens, finished: Finished | None) -> bool:
+    def _take_tokens(self, tokens: Tokens, finished: Finished | None) -> None:
         self._have_slot()
         if finished is None and self._ended_by(tokens):
             self._held = tokens
-            return False
-        generation = self._generation
+            return
         try:
-            fresh = generation.accept(tokens)
+            fresh = self._generation.accept(tokens)
         except ReplayDiverged as error:
-            names = boundary_parameters(generation.sampling)
-            raise cannot_continue(generation.model, names) from error
+            names = boundary_parameters(self._generation.sampling)
+            raise cannot_continue(self._generation.model, names) from error
         if fresh.token_ids:
             self._on_token()
+        enough = self._deliver(fresh, finished)
+        if finished is not None or enough:
+            self.end = AttemptEnd("complete" if finished is not None else "enough")
+            self._generation.finished = True
+
+    def _deliver(self, fresh: Tokens, finished: Finished | None) -> bool:
         if not fresh.token_ids and finished is None and fresh.prompt_logprobs is None:
             return False
         if finished is not None and finished.reason == "stop" and not self._ended_by(fresh):
-            return self._sink.deliver(fresh, None) or self._finish(finished)
-        return self._sink.deliver(fresh, finished) or finished is not None
+            # No token may be taken for the terminal one and left out of the text.
+            self._sink.deliver(fresh, None)
+            fresh = Tokens([])
+        return self._sink.deliver(fresh, finished)
 
     def _ended_by(self, tokens: Tokens) -> bool:
         return bool(tokens.token_ids) and tokens.token_ids[-1] in self._ends
-
-    def _finish(self, finished: Finished) -> bool:
-        """End without a terminal token: no token may be taken for one and left out of the text."""
-        self._sink.deliver(Tokens([]), finished)
-        return True
 
 
 def _merged(

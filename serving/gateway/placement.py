@@ -38,8 +38,10 @@ def pick_replica(
     replica has room for it.
     """
     candidates = list(replicas)
-    elsewhere = [r for r in candidates if r.host not in avoid and _takes(r, request_class)]
-    best = min(elsewhere or candidates, key=lambda r: _preference(r, request_class), default=None)
+    if avoid:
+        elsewhere = [r for r in candidates if r.host not in avoid and _takes(r, request_class)]
+        candidates = elsewhere or candidates
+    best = min(candidates, key=lambda r: _preference(r, request_class), default=None)
     return None if best is None else best.host
 
 

@@ -219,12 +219,33 @@ def test_a_client_that_leaves_frees_its_slot_and_is_recorded_once(stage: Stage) 
     stage.gates("let", 3)
     body = {"model": EXACT, "prompt": "Tell", "stream": True}
     with httpx.stream("POST", f"{stage.url}/v1/completions", json=body) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()
+        next(lines)
         stage.serving_host()
 
     wait_until(lambda: not any(stage.running_on(name) for name in stage.hosts))
     assert [event.outcome for event in stage.ended(1)] == ["cancelled"]
     assert stage.counts("running") == {"interactive": 0, "batch": 0}
+
+
+def test_a_client_that_leaves_an_unstreamed_request_frees_its_slot_too(stage: Stage) -> None:
+    stage.say(TEXT)
+    stage.gates("close")
+    body = {"model": EXACT, "prompt": "Tell"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{stage.url}/v1/completions", json=body, timeout=0.5)
+
+    wait_until(lambda: not any(stage.running_on(name) for name in stage.hosts))
+    assert [event.outcome for event in stage.ended(1)] == ["cancelled"]
+
+
+def test_a_client_that_leaves_while_it_waits_for_a_replica_waits_no_more(stage: Stage) -> None:
+    body = {"model": ABSENT, "prompt": "Tell"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{stage.url}/v1/completions", json=body, timeout=0.2)
+
+    assert [event.outcome for event in stage.ended(1)] == ["cancelled"]
+    assert stage.counts("waiting", ABSENT)["interactive"] == 0
 
 
 def test_a_request_waits_for_the_replica_that_is_swapped_in(stage: Stage) -> None:

@@ -1,6 +1,9 @@
 """Building vLLM's API app of a model: configuration and tokenizer, no weights and no engine."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -20,10 +23,24 @@ async def model_app(model: ModelSettings, checkpoint: Path, runner: AttemptRunne
     """The app of `model`, its tokens coming from `runner`."""
     args = serve_args(model, checkpoint)
     config, client = await asyncio.to_thread(_client, args, model, runner)
-    app = build_app(args, ("generate",), config.model_config)
+    with _root_log_level_kept():
+        app = build_app(args, ("generate",), config.model_config)
     await init_app_state(client, app.state, args, ("generate",))
     built: ASGIApp = app
     return built
+
+
+@contextmanager
+def _root_log_level_kept() -> Iterator[None]:
+    """A library that build_app calls would silence everything below ERROR, in the whole process."""
+    root = logging.getLogger()
+    level, handlers = root.level, [(handler, handler.level) for handler in root.handlers]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler, handler_level in handlers:
+            handler.setLevel(handler_level)
 
 
 def _client(

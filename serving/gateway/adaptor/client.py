@@ -134,8 +134,10 @@ class FleetEngineClient(WithoutEngine):
                 finished = output.finished
                 yield output
         finally:
-            for task in tasks:
-                task.cancel()
+            for task, (_, generation) in zip(tasks, family, strict=True):
+                # One that is finished only reads the end of its stream, to keep the connection.
+                if not generation.finished:
+                    task.cancel()
             for sink in sinks:
                 sink.close()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,238 @@
+"""Driving a generation, over scripted streams in place of hosts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from serving.config import GatewaySettings
+from serving.errors import HostUnreachable
+from serving.gateway.attempts import AttemptRunner
+from serving.gateway.census import Census
+from serving.gateway.failures import GenerationFailed
+from serving.gateway.generation import Generation
+from serving.gateway.pool import Pool
+from serving.wire import Admitted, Failed, Finished, HandedBack, SamplingSpec, Tokens
+from tests.fakes.host import ListSink
+from tests.gateway.test_pool import HOSTS, state
+
+EOS = 2
+BROKEN = HostUnreachable("broken", where="host", fix="none")
+HANG = object()
+
+
+class Sink:
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.calls: list[tuple[list[int], Finished | None]] = []
+        self._stop_after = stop_after
+
+    def deliver(self, tokens: Tokens, finished: Finished | None) -> bool:
+        self.calls.append((tokens.token_ids, finished))
+        return self._stop_after is not None and len(self.token_ids) >= self._stop_after
+
+    def start_over(self) -> None:
+        self.calls.clear()
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token for tokens, _ in self.calls for token in tokens]
+
+
+class ScriptedStreams:
+    """One script an attempt; a script is a list of portions, or an error to raise."""
+
+    def __init__(self, *scripts: list[Any]) -> None:
+        self._scripts = list(scripts)
+        self.requests: list[tuple[str, Any]] = []
+
+    @asynccontextmanager
+    async def open(self, host, request, *, client_request_id) -> AsyncIterator[Any]:
+        self.requests.append((host.name, request))
+        yield self._play(self._scripts.pop(0))
+
+    async def _play(self, script: list[Any]) -> AsyncIterator[Any]:
+        for portion in script:
+            if portion is HANG:
+                await asyncio.get_running_loop().create_future()
+            if isinstance(portion, Exception):
+                raise portion
+            yield portion
+
+
+class Scene:
+    def __init__(self, *scripts: list[Any], sink: Sink | None = None, **sampling: Any) -> None:
+        self.pool, self.events = Pool(HOSTS), ListSink()
+        self.census = Census(self.events)
+        self.streams = ScriptedStreams(*scripts)
+        self.sink = sink or Sink()
+        spec = SamplingSpec(
+            **({"max_tokens": 50, "temperature": 0.0, "eos_token_id": EOS} | sampling)
+        )
+        self.generation = Generation("g", "m", "batch", [1], spec, 100, streamed=True)
+        self.pool.on_doubt(lambda host: self.pool.report(host, state(host)))
+        for host in ("a", "b"):
+            self.pool.report(host, state(host))
+
+    def start(self, wait_s: float = 30) -> "asyncio.Task[None]":
+        settings = GatewaySettings(replica_wait_s=wait_s, resume_wait_s=wait_s)
+        runner = AttemptRunner(self.pool, self.streams, self.census, settings)
+        return asyncio.create_task(
+            runner.run(self.generation, self.sink, replica_wait_s=wait_s, request_id="r")
+        )
+
+    def now(self, place: str) -> int:
+        return self.census.count(place, "m", "batch")
+
+    @property
+    def hosts(self) -> list[str]:
+        return [host for host, _ in self.streams.requests]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - conditions of plain objects have no event
+            await asyncio.sleep(0)
+
+
+async def test_tokens_and_the_end_that_come_together_are_delivered_together() -> None:
+    scene = Scene([[Admitted("a", 0.0), Tokens([5]), Tokens([6, EOS]), Finished("stop")]])
+
+    await scene.start()
+
+    assert scene.sink.calls == [([5, 6, EOS], Finished("stop"))]
+
+
+async def test_a_token_that_may_be_the_last_waits_for_what_follows() -> None:
+    scene = Scene([[Admitted("a", 0.0)], [Tokens([5])], [Tokens([EOS])], [Finished("stop")]])
+
+    await scene.start()
+
+    assert scene.sink.calls == [([5], None), ([EOS], Finished("stop"))]
+
+
+@pytest.mark.parametrize(
+    "break_off",
+    [[HandedBack("evicted")], BROKEN, [Failed("engine died", retryable=True)]],
+    ids=["handed back", "broken", "failed"],
+)
+async def test_the_next_attempt_goes_elsewhere_with_the_tokens_held(break_off) -> None:
+    scene = Scene(
+        [[Admitted("a", 0.0), Tokens([5, 6])], break_off], [[Tokens([7]), Finished("length")]]
+    )
+
+    await scene.start()
+
+    assert scene.sink.token_ids == [5, 6, 7]
+    assert scene.hosts == ["a", "b"]
+    assert scene.streams.requests[1][1].resumed_token_ids == [5, 6]
+
+
+async def test_a_stream_that_just_ends_is_resumed() -> None:
+    scene = Scene([[Tokens([5])]], [[Tokens([6]), Finished("length")]])
+
+    await scene.start()
+
+    assert scene.sink.token_ids == [5, 6]
+
+
+async def test_a_last_token_lost_with_its_host_comes_again_once() -> None:
+    scene = Scene([[Tokens([5])], [Tokens([EOS])], BROKEN], [[Tokens([EOS]), Finished("stop")]])
+
+    await scene.start()
+
+    assert scene.sink.token_ids == [5, EOS]
+
+
+async def test_nothing_is_sent_when_the_host_died_after_the_last_token() -> None:
+    scene = Scene([[Tokens([5, 6])], BROKEN], max_tokens=2)
+
+    await scene.start()
+
+    assert scene.sink.calls[-1] == ([], Finished("length"))
+    assert scene.hosts == ["a"]
+
+
+async def test_a_sink_that_has_enough_ends_the_generation() -> None:
+    scene = Scene([[Tokens([5])], [Tokens([6])], [HANG]], sink=Sink(stop_after=2))
+
+    await scene.start()
+
+    assert scene.generation.finished
+
+
+async def test_the_end_of_a_complete_stream_is_read_but_not_waited_for_long() -> None:
+    scene = Scene([[Tokens([5]), Finished("length")], HANG])
+
+    await scene.start()
+
+    assert scene.sink.calls == [([5], Finished("length"))]
+    assert scene.hosts == ["a"]
+
+
+async def test_a_refusal_that_no_other_attempt_would_change_is_final() -> None:
+    scene = Scene([[Failed("no such grammar", retryable=False)]])
+
+    with pytest.raises(GenerationFailed) as caught:
+        await scene.start()
+
+    assert caught.value.refusal.status == 400
+    assert "no such grammar" in caught.value.refusal.message
+
+
+async def test_failures_without_a_token_between_them_are_bounded() -> None:
+    scene = Scene(*[[[Failed("sick", retryable=True)]] for _ in range(9)])
+
+    with pytest.raises(GenerationFailed) as caught:
+        await scene.start()
+
+    assert caught.value.refusal.status == 502
+    assert len(scene.hosts) == 5
+
+
+async def test_evictions_are_not_bounded() -> None:
+    evicted = [[Admitted("a", 0.0)], [HandedBack("evicted")]]
+    scene = Scene(*[evicted] * 30, [[Tokens([5]), Finished("length")]])
+
+    await scene.start()
+
+    assert scene.generation.evictions == 30
+
+
+async def test_an_attempt_on_a_host_that_is_lost_is_given_up_at_once() -> None:
+    scene = Scene([[Admitted("a", 0.0), Tokens([5])], HANG], [[Tokens([6]), Finished("length")]])
+    run = scene.start()
+    await until(lambda: scene.sink.token_ids == [5])
+
+    scene.pool.lost("a", "no answer")
+    await run
+
+    assert scene.sink.token_ids == [5, 6]
+    assert scene.hosts == ["a", "b"]
+
+
+async def test_the_census_follows_a_generation_and_is_left_by_a_cancelled_one() -> None:
+    scene = Scene([[Admitted("a", 0.0)], HANG])
+    run = scene.start()
+    assert (scene.now("waiting"), scene.now("running")) == (0, 0)
+    await until(lambda: scene.now("running") == 1)
+
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+    assert (scene.now("waiting"), scene.now("running")) == (0, 0)
+    samples = [(e.waiting, e.running) for e in scene.events.events]
+    assert samples == [(1, 0), (0, 1)]
+
+
+async def test_without_a_replica_the_wait_ends_with_503() -> None:
+    scene = Scene()
+    for host in ("a", "b"):
+        scene.pool.lost(host, "gone")
+
+    with pytest.raises(GenerationFailed) as caught:
+        await scene.start(wait_s=0.01)
+
+    assert caught.value.refusal.status == 503
+    assert caught.value.refusal.retry_after_s == 1
