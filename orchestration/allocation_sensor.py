@@ -2,7 +2,7 @@
 
 The daemon looks at sensors every five seconds. A tick therefore waits inside itself: it ends at
 once when there is something to ask for, and after `TICK_S` otherwise, far below the minute that
-the daemon allows a tick.
+the daemon allows a tick. It is also how long the code server may take to stop.
 """
 
 import time
@@ -31,7 +31,7 @@ from orchestration.names import ALLOCATION_TAGS, TRIGGER_TAG, serving_key
 from serving.config import Fleet, StateFolder
 from serving.weights import checkpoint_path
 
-TICK_S = 8.0
+TICK_S = 5.0
 LOOK_EVERY_S = 0.25
 """How often the traffic statistics are read; a change on a host is looked at when it happens."""
 
@@ -46,8 +46,10 @@ UNDER_WAY = [
 AssetEvents = list[dg.AssetObservation | dg.AssetMaterialization]
 
 
-def allocation_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """The sensor over `job`."""
+def allocation_sensor(
+    job: UnresolvedAssetJobDefinition, *, tick_s: float = TICK_S
+) -> dg.SensorDefinition:
+    """The sensor over `job`; a tick with nothing to ask for lasts `tick_s`."""
 
     @dg.sensor(
         name="allocation_sensor",
@@ -59,7 +61,7 @@ def allocation_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext, installation: Installation) -> dg.SensorResult:
         cursor = Cursor.parse(context.cursor)
-        with _looking(installation) as looks:
+        with _looking(installation, tick_s) as looks:
             snapshot, outcome = _first_ask(context.instance, installation.fleet, cursor, looks)
         if isinstance(outcome, Ask):
             cursor = outcome.cursor
@@ -75,20 +77,22 @@ def allocation_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
 
 
 @contextmanager
-def _looking(installation: Installation) -> Iterator[Iterator[Snapshot]]:
+def _looking(installation: Installation, tick_s: float) -> Iterator[Iterator[Snapshot]]:
     """Snapshots for the length of a tick: one now, one on every change and every moment."""
     fleet, state = installation.fleet, installation.state
     watch = FleetWatch({host.name: host_client(fleet, state, host.name) for host in fleet.hosts})
     traffic = TrafficSource(fleet, state)
     try:
-        yield _snapshots(watch, traffic, PlanRecord.of(state))
+        yield _snapshots(watch, traffic, PlanRecord.of(state), tick_s)
     finally:
         watch.stop()
         traffic.close()
 
 
-def _snapshots(watch: FleetWatch, traffic: TrafficSource, record: PlanRecord) -> Iterator[Snapshot]:
-    end = time.monotonic() + TICK_S
+def _snapshots(
+    watch: FleetWatch, traffic: TrafficSource, record: PlanRecord, tick_s: float
+) -> Iterator[Snapshot]:
+    end = time.monotonic() + tick_s
     while True:
         yield snapshot_of(watch.states(), traffic.read(), record.read())
         left_s = end - time.monotonic()

@@ -31,5 +31,4 @@ def build_definitions(installation: Installation) -> dg.Definitions:
             "plan_io": plan_io_manager,
         },
         executor=dg.in_process_executor,
-        loggers={"console": dg.json_console_logger.configured({"log_level": "INFO"})},
     )

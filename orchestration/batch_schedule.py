@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.assets.batch import DAYS, FIRST_DAY, completion_file, prompt_file
+from orchestration.assets.batch import FIRST_DAY, completion_file, prompt_file
 from orchestration.installation import Installation
 from orchestration.names import BATCH_TAGS, COMPLETIONS, PROMPTS
 from serving.config import StateFolder
@@ -31,7 +31,6 @@ def batch_job() -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         "batch",
         selection=dg.AssetSelection.assets(PROMPTS, COMPLETIONS),
-        partitions_def=DAYS,
         description="Answer a day's prompts in the flex tier.",
         tags=BATCH_TAGS,
         executor_def=dg.in_process_executor,

@@ -1,0 +1,100 @@
+"""An installation over fake hosts and a real traffic store."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from analytics.events import GatewaySample
+from analytics.writer import EventWriter
+from orchestration.installation import Installation
+from serving.config import Fleet, StateFolder
+from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
+from tests.fakes.engine import FakeEngines
+from tests.fakes.host import FakeHost, fake_fleet, running_host
+
+
+@pytest.fixture(scope="session")
+def traffic_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    """One store process for all tests; emptied for each."""
+    process = StoreProcess(tmp_path_factory.mktemp("store"))
+    process.start()
+    yield process
+    process.stop()
+
+
+@dataclass
+class Rig:
+    """What a test steers: hosts, and the requests that wait at a gateway."""
+
+    fleet: Fleet
+    state: StateFolder
+    installation: Installation
+    store: StoreProcess
+    hosts: dict[str, FakeHost] = field(default_factory=dict)
+
+    def waiting(self, model: str, count: int) -> None:
+        """`count` interactive requests wait for `model`, and the store knows."""
+        writer = EventWriter(ADDRESS, self.store.port, TOKEN, source="tests")
+        writer.append(
+            GatewaySample(
+                sampled_at=time.time(),
+                model=model,
+                request_class="interactive",
+                waiting=count,
+                running=0,
+            )
+        )
+        writer.close()
+
+    def awake(self) -> dict[str, str | None]:
+        states = {}
+        for name, host in self.hosts.items():
+            with host.client() as client:
+                states[name] = client.state().awake_model
+        return states
+
+
+class RigMaker:
+    """Makes the rig a test asks for; ends what it started."""
+
+    def __init__(self, folder: Path, store: StoreProcess, stack: ExitStack) -> None:
+        self._folder, self._store, self._stack = folder, store, stack
+
+    def __call__(
+        self,
+        models: dict[str, dict[str, int]],
+        hosts: dict[str, str],
+        *,
+        engines: dict[str, FakeEngines] | None = None,
+        cooldown_s: float = 0.0,
+    ) -> Rig:
+        fleet = fake_fleet(
+            models,
+            dict(hosts),
+            store={"port": self._store.port},
+            allocation={"window_s": 10, "cooldown_s": cooldown_s},
+        )
+        state = StateFolder(self._folder)
+        (state.folder("secrets") / "store").write_text(TOKEN)
+        file = self._folder / "fleet.yaml"
+        file.write_text(yaml.safe_dump(fleet.model_dump(mode="json")))
+        installation = Installation(fleet_file=str(file), state_folder=str(self._folder))
+        rig = Rig(fleet, state, installation, self._store)
+        for name in hosts:
+            host = running_host(fleet, state, name, engines=(engines or {}).get(name))
+            rig.hosts[name] = self._stack.enter_context(host)
+        return rig
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path, traffic_store: StoreProcess) -> Iterator[RigMaker]:
+    with traffic_store.reader() as reader:
+        for table in ("gateway_samples", "swaps", "plans"):
+            reader.query(f"DELETE FROM {table}")
+    with ExitStack() as stack:
+        yield RigMaker(tmp_path, traffic_store, stack)

@@ -1,0 +1,150 @@
+"""The allocation sensor against real host applications and a real store."""
+
+import threading
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from orchestration.allocation.plan import Plan
+from orchestration.allocation.record import PlanRecord
+from orchestration.allocation.snapshot import plan_from, take_snapshot
+from orchestration.allocation_job import allocation_job
+from orchestration.allocation_sensor import allocation_sensor
+from orchestration.names import ALLOCATION_TAGS, TRIGGER_TAG, serving_key
+from tests.orchestration.conftest import Rig, RigMaker
+
+AB: dict[str, dict[str, int]] = {"a": {"min_replicas": 1, "max_replicas": 2}, "b": {}}
+TWO_A = {"h-0": "a", "h-1": "a"}
+
+
+@pytest.fixture
+def instance() -> Any:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+def tick(
+    rig: Rig, instance: dg.DagsterInstance, cursor: str | None = None, *, tick_s: float = 0.3
+) -> dg.SensorResult:
+    sensor = allocation_sensor(allocation_job(rig.fleet), tick_s=tick_s)
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={"installation": rig.installation}
+    )
+    result = sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
+def settle(rig: Rig) -> Plan:
+    """Record a plan for what is there, as a run would."""
+    plan = plan_from(rig.fleet, take_snapshot(rig.fleet, rig.state), trigger="a test")
+    PlanRecord.of(rig.state).write(plan)
+    return plan
+
+
+def reason(result: dg.SensorResult) -> str:
+    assert result.skip_reason is not None
+    return result.skip_reason.skip_message or ""
+
+
+def trigger(result: dg.SensorResult) -> str:
+    assert result.run_requests is not None
+    assert len(result.run_requests) == 1
+    return result.run_requests[0].tags[TRIGGER_TAG]
+
+
+def test_the_first_tick_asks_for_the_first_plan(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+
+    assert "no plan yet" in trigger(tick(rig, instance))
+
+
+def test_a_content_fleet_is_left_alone_and_the_tick_says_why(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+
+    result = tick(rig, instance)
+
+    assert not result.run_requests
+    assert "nothing to move" in reason(result)
+    assert "a stays at 2 replicas" in reason(result)
+
+
+def test_requests_that_begin_to_wait_end_the_tick_at_once(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+    later = threading.Timer(0.5, rig.waiting, ("b", 2))
+    later.start()
+
+    result = tick(rig, instance, tick_s=60)
+
+    later.join()
+    assert "b has 2 interactive requests waiting and no replica" in trigger(result)
+
+
+def test_a_host_that_goes_away_and_comes_back_is_planned_for(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+    rig.hosts["h-1"].kill()
+
+    away = tick(rig, instance, tick_s=60)
+    settle(rig)
+    rig.hosts["h-1"].restart()
+    back = tick(rig, instance, tick_s=60)
+
+    assert "h-1 does not serve a any more" in trigger(away)
+    assert "h-1 is back with a" in trigger(back)
+
+
+def test_nothing_is_asked_for_beside_a_run_that_is_under_way(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    run = instance.create_run_for_job(dg.job(name="other")(lambda: None), tags=ALLOCATION_TAGS)
+
+    result = tick(rig, instance)
+
+    assert not result.run_requests
+    assert f"allocation run {run.run_id} is under way" in reason(result)
+
+
+def test_the_same_situation_is_not_asked_for_again_at_once(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    first = tick(rig, instance)
+
+    second = tick(rig, instance, first.cursor)
+
+    assert first.run_requests
+    assert not second.run_requests
+    assert "asked 1 times already" in reason(second)
+
+
+def test_serving_assets_are_observed_when_they_change_and_not_at_every_tick(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+
+    first = tick(rig, instance)
+    second = tick(rig, instance, first.cursor)
+    rig.hosts["h-1"].kill()
+    settle(rig)
+    third = tick(rig, instance, second.cursor)
+
+    def observed(result: dg.SensorResult) -> dict[dg.AssetKey, Any]:
+        return {event.asset_key: event.metadata["replicas"].value for event in result.asset_events}
+
+    assert observed(first) == {serving_key("a"): 2, serving_key("b"): 0}
+    assert observed(second) == {}
+    assert observed(third) == {serving_key("a"): 1, serving_key("b"): 0}

@@ -1,0 +1,106 @@
+"""Which runs start at once, and which wait in the queue."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+
+from orchestration.names import ALLOCATION_TAGS, BATCH_TAGS
+from orchestration.run_coordinator import RUN_KIND_TAG, AllocationFirstRunCoordinator
+
+HOME = Path(__file__).parents[2] / "dagster_home"
+
+
+@dg.job
+def a_job() -> None:
+    """Nothing."""
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """The shipped configuration, but for a launcher that only notes what it is to launch."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shipped = (HOME / "dagster.yaml").read_text()
+    noting = "run_launcher:\n  module: dagster._core.test_utils\n  class: MockedRunLauncher\n"
+    stock = "run_launcher:\n  module: dagster\n  class: DefaultRunLauncher\n"
+    assert stock in shipped
+    (home / "dagster.yaml").write_text(shipped.replace(stock, noting))
+    monkeypatch.setenv("TURNTABLE_DAGSTER_STORAGE", str(tmp_path / "storage"))
+    with dg.DagsterInstance.from_config(str(home)) as configured:
+        yield configured
+
+
+def submit(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.DagsterRun:
+    return submit_again(instance, instance.create_run_for_job(a_job, tags=tags))
+
+
+def submit_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    context = SubmitRunContext(run, workspace=None)  # type: ignore[arg-type]
+    return instance.run_coordinator.submit_run(context)
+
+
+def launched(instance: dg.DagsterInstance) -> list[str]:
+    return [run.run_id for run in instance.run_launcher.queue()]  # type: ignore[attr-defined]
+
+
+def dequeued(instance: dg.DagsterInstance) -> list[str]:
+    """What the daemon would start now."""
+    daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+    config = instance.get_concurrency_config()
+    runs = daemon._get_runs_to_dequeue(instance, config, fixed_iteration_time=None)
+    return [run.run_id for run in runs]
+
+
+def test_the_shipped_configuration_uses_it_and_dagster_takes_it_for_a_queue(
+    instance: dg.DagsterInstance,
+) -> None:
+    assert isinstance(instance.run_coordinator, AllocationFirstRunCoordinator)
+    assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
+    assert "QUEUED_RUN_COORDINATOR" in instance.get_required_daemon_types()
+
+
+def test_an_allocation_run_is_launched_when_it_is_submitted(instance: dg.DagsterInstance) -> None:
+    run = submit(instance, ALLOCATION_TAGS)
+
+    assert launched(instance) == [run.run_id]
+    assert run.status == dg.DagsterRunStatus.STARTING
+
+
+def test_other_runs_wait_in_the_queue(instance: dg.DagsterInstance) -> None:
+    batch, other = submit(instance, BATCH_TAGS), submit(instance, {})
+
+    assert launched(instance) == []
+    assert {batch.status, other.status} == {dg.DagsterRunStatus.QUEUED}
+    assert dequeued(instance) == [batch.run_id, other.run_id]
+
+
+def test_an_allocation_run_starts_whatever_else_is_queued_or_running(
+    instance: dg.DagsterInstance,
+) -> None:
+    for _ in range(6):
+        instance.create_run_for_job(a_job, tags=BATCH_TAGS, status=dg.DagsterRunStatus.STARTED)
+        submit(instance, BATCH_TAGS)
+
+    run = submit(instance, ALLOCATION_TAGS)
+
+    assert launched(instance) == [run.run_id]
+
+
+def test_batch_runs_are_started_up_to_their_limit(instance: dg.DagsterInstance) -> None:
+    first, second, _ = (submit(instance, BATCH_TAGS) for _ in range(3))
+
+    assert dequeued(instance) == [first.run_id, second.run_id]
+
+
+def test_a_run_already_submitted_is_not_launched_again(instance: dg.DagsterInstance) -> None:
+    run = submit(instance, ALLOCATION_TAGS)
+
+    submit_again(instance, run)
+
+    assert launched(instance) == [run.run_id]
+    assert RUN_KIND_TAG in run.tags
