@@ -58,7 +58,7 @@ class TurntableArm(Arm):
 
 
 class StockArm(Arm):
-    """`vllm serve` with the chat model's settings: start, chat."""
+    """vLLM's own API server with the chat model's settings: start, chat."""
 
     name = "stock vLLM server"
 
@@ -88,7 +88,10 @@ class StockArm(Arm):
             "--kv-cache-memory-bytes": int(model.kv_cache_gib * _GIB),
         }
         checkpoint = checkpoint_path(model, self._workspace.prepared)
-        command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint)]
+        # Not `vllm serve`: that asks for the version of a package `vllm`, which on CPU has another
+        # name, and ends. It would start this very module.
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        command += ["--model", str(checkpoint)]
         for option, value in options.items():
             command += [option, str(value)]
         return command + (["--enforce-eager"] if self._on_cpu() else [])

@@ -1,20 +1,21 @@
-"""A folder for one run: a state folder that shares prepared weights, logs, the fleet file."""
+"""A folder for one run: state folders that share prepared weights, logs, fleet files."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkUnable, Setting
 from serving.config import Fleet, StateFolder, load_fleet
 from serving.weights import prepare
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one run keeps its files; gone afterwards."""
+    """Where one run keeps its files."""
 
     root: Path
     prepared: StateFolder
@@ -25,10 +26,19 @@ class Workspace:
     @classmethod
     @contextmanager
     def temporary(cls, setting: Setting) -> Iterator["Workspace"]:
-        """A workspace for as long as this is open."""
+        """A workspace for as long as this is open; kept, and named, if the run could not go on."""
         fleet = load_fleet(setting.fleet_file)
-        with tempfile.TemporaryDirectory(prefix="turntable-bench-") as folder:
-            yield cls(Path(folder), setting.state, fleet, setting.say)
+        root = Path(tempfile.mkdtemp(prefix="turntable-bench-"))
+        kept = False
+        try:
+            yield cls(root, setting.state, fleet, setting.say)
+        except BenchmarkUnable:
+            kept = True
+            setting.say(f"logs are kept in {root}")
+            raise
+        finally:
+            if not kept:
+                shutil.rmtree(root, ignore_errors=True)
 
     def prepare_weights(self, fleet: Fleet) -> None:
         """Make sure that no arm has to: a start is measured on a prepared clone."""

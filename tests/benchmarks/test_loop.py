@@ -10,8 +10,9 @@ from benchmarks.loop.fleet import bench_fleet, write_fleet
 from benchmarks.loop.plots import write_plots
 from benchmarks.loop.rows import rows_of
 from benchmarks.loop.samples import ChatSamples, LoopSamples, Shift
-from benchmarks.setting import BenchmarkUnable
-from serving.config import Fleet, load_fleet
+from benchmarks.loop.workspace import Workspace
+from benchmarks.setting import BenchmarkUnable, Setting
+from serving.config import Fleet, StateFolder, load_fleet
 
 DEFAULT_FLEET = Path(__file__).parents[2] / "config" / "fleet.yaml"
 
@@ -98,3 +99,26 @@ def test_a_fleet_without_a_host_to_move_is_refused(fleet: Fleet) -> None:
 
 def test_a_plot_is_written(tmp_path: Path) -> None:
     assert write_plots(samples(), tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_logs_are_kept_when_a_run_could_not_go_on_and_else_removed(tmp_path: Path) -> None:
+    said: list[str] = []
+    setting = Setting(DEFAULT_FLEET, StateFolder(tmp_path), said.append)
+    with Workspace.temporary(setting) as gone:
+        assert gone.root.is_dir()
+    assert not gone.root.exists()
+    with pytest.raises(BenchmarkUnable), Workspace.temporary(setting) as kept:
+        raise BenchmarkUnable("no host", where="the fleet", fix="Add one.")
+    assert kept.root.is_dir()
+    assert str(kept.root) in said[-1]
+    kept.root.rmdir()
+
+
+def test_arms_share_prepared_weights_and_nothing_else(tmp_path: Path) -> None:
+    setting = Setting(DEFAULT_FLEET, StateFolder(tmp_path), lambda _sentence: None)
+    with Workspace.temporary(setting) as workspace:
+        state = workspace.state("one")
+        (setting.state.weights / "prepared").touch()
+        assert (state.weights / "prepared").exists()
+        assert not state.database.exists()
+        assert state.token("store") != setting.state.token("store")

@@ -28,13 +28,15 @@ def bench(
     share the machine.
     """
     import benchmarks
+    from turntable.supervision.lifecycle import signals_interrupt
 
     chosen = settings(context)
     if not force:
         _refuse_beside_an_instance(chosen.state)
-    result = benchmarks.run(
-        name, json_path=json, plots_dir=plots, fleet_file=chosen.fleet_file, state=chosen.state
-    )
+    with signals_interrupt():  # so that its servers are stopped
+        result = benchmarks.run(
+            name, json_path=json, plots_dir=plots, fleet_file=chosen.fleet_file, state=chosen.state
+        )
     if strict and any(row.met is False for row in result.rows):
         raise typer.Exit(FAILED)
 
