@@ -5,19 +5,20 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 from orchestration.names import ALLOCATION_TAGS, BATCH_TAGS
 from orchestration.run_coordinator import RUN_KIND_TAG, AllocationFirstRunCoordinator
 
 HOME = Path(__file__).parents[2] / "dagster_home"
-
-
-@dg.job
-def a_job() -> None:
-    """Nothing."""
 
 
 @pytest.fixture
@@ -36,7 +37,22 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 
 
 def submit(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.DagsterRun:
-    return submit_again(instance, instance.create_run_for_job(a_job, tags=tags))
+    return submit_again(instance, create(instance, tags))
+
+
+def create(
+    instance: dg.DagsterInstance,
+    tags: dict[str, str],
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.NOT_STARTED,
+) -> dg.DagsterRun:
+    code = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="turntable")
+    return create_run_for_test(
+        instance,
+        job_name="a_job",
+        tags=tags,
+        status=status,
+        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(code, "__repository__"), "a_job"),
+    )
 
 
 def submit_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
@@ -83,7 +99,7 @@ def test_an_allocation_run_starts_whatever_else_is_queued_or_running(
     instance: dg.DagsterInstance,
 ) -> None:
     for _ in range(6):
-        instance.create_run_for_job(a_job, tags=BATCH_TAGS, status=dg.DagsterRunStatus.STARTED)
+        create(instance, BATCH_TAGS, dg.DagsterRunStatus.STARTED)
         submit(instance, BATCH_TAGS)
 
     run = submit(instance, ALLOCATION_TAGS)
