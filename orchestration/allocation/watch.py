@@ -15,6 +15,7 @@ from serving.wire import HostState
 
 LONG_POLL_S = 1.0
 RETRY_S = 0.2
+FIRST_ANSWER_S = 12.0
 
 
 class FleetWatch:
@@ -31,10 +32,13 @@ class FleetWatch:
             ).start()
 
     def states(self) -> dict[str, HostState | None]:
-        """The latest states; waits until every host was reached or given up for the first time."""
+        """The latest states; waits until every host was reached or given up for the first time.
+
+        A host that neither answers nor refuses for `FIRST_ANSWER_S` is given up too.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: len(self._states) == len(self._hosts))
-            return {host: self._states[host] for host in self._hosts}
+            self._changed.wait_for(lambda: len(self._states) == len(self._hosts), FIRST_ANSWER_S)
+            return {host: self._states.get(host) for host in self._hosts}
 
     def wait(self, timeout_s: float) -> None:
         """Return when a host's state has changed, or after `timeout_s`."""
