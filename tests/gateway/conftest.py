@@ -13,6 +13,7 @@ import httpx
 import openai
 import pytest
 import uvicorn
+from hypothesis import HealthCheck, settings
 from transformers import AutoTokenizer
 
 from serving.config import Fleet, StateFolder
@@ -20,6 +21,9 @@ from serving.gateway.assembly import running_gateway
 from serving.weights import checkpoint_path
 from serving.wire import GenerateRequest, SwapCommand
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, free_ports, wait_until
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 EXACT = "exact"
 """Awake on both hosts."""
@@ -40,6 +44,7 @@ class GatewayThread:
     def __init__(self, fleet: Fleet, state: StateFolder) -> None:
         self.fleet, self.state, self.events = fleet, state, ListSink()
         self.url = f"http://127.0.0.1:{fleet.gateway.port}"
+        self.http = httpx.Client(base_url=self.url, timeout=30)
         self.server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -50,7 +55,7 @@ class GatewayThread:
 
     def ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/ready").status_code == 200
+            return self.http.get("/ready").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -90,6 +95,10 @@ class Stage:
     def url(self) -> str:
         return self.gateway.url
 
+    @property
+    def http(self) -> httpx.Client:
+        return self.gateway.http
+
     def openai(self, **options: Any) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, **options)
 
@@ -97,7 +106,7 @@ class Stage:
         return anthropic.Anthropic(base_url=self.url, api_key="none", max_retries=0)
 
     def fleet(self) -> Any:
-        return httpx.get(f"{self.url}/fleet").json()
+        return self.http.get("/fleet").json()
 
     def replicas(self, model: str) -> list[str]:
         return next(m["replicas"] for m in self.fleet()["models"] if m["name"] == model)

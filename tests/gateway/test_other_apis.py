@@ -1,7 +1,5 @@
 """Responses, messages, tokenization and the list of models, with the unchanged clients."""
 
-import httpx
-
 from tests.gateway.conftest import ABSENT, EXACT, Stage
 
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
@@ -40,7 +38,7 @@ def test_messages_whole_and_streamed_say_the_tier_in_their_usage(stage: Stage) -
 
 def test_tokens_are_counted_without_a_replica(stage: Stage) -> None:
     counted = stage.anthropic().messages.count_tokens(model=ABSENT, messages=ASK)
-    tokenized = httpx.post(f"{stage.url}/tokenize", json={"model": ABSENT, "prompt": "Hello"})
+    tokenized = stage.http.post("/tokenize", json={"model": ABSENT, "prompt": "Hello"})
 
     assert counted.input_tokens > 5
     assert tokenized.json()["tokens"] == stage.tokenizer.encode("Hello")
@@ -69,7 +67,7 @@ def test_metrics_count_requests_and_replicas(stage: Stage) -> None:
     stage.openai().chat.completions.create(model=EXACT, messages=ASK)
     stage.ended(1)
 
-    page = httpx.get(f"{stage.url}/metrics").text
+    page = stage.http.get("/metrics").text
 
     assert 'turntable_gateway_replicas{model="exact"} 2.0' in page
     assert 'turntable_gateway_requests_total{endpoint="/v1/chat/completions"' in page

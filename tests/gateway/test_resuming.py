@@ -1,10 +1,11 @@
 """A generation survives what happens to its host; its client notices nothing but time."""
 
+import json
 import threading
 from collections.abc import Callable
+from http.client import HTTPConnection
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
@@ -13,6 +14,19 @@ from tests.fakes.host import wait_until
 from tests.gateway.conftest import ABSENT, EXACT, Stage
 
 TEXT = "The quick brown fox jumps over the lazy dog and runs far away into the deep woods."
+
+
+PATIENT = {"model": ABSENT, "prompt": "Tell", "service_tier": "flex"}
+
+
+def sent(
+    stage: Stage, body: dict[str, Any], headers: dict[str, str] | None = None
+) -> HTTPConnection:
+    """A connection on which a completion was asked for."""
+    connection = HTTPConnection("127.0.0.1", stage.gateway.fleet.gateway.port, timeout=60)
+    sent_headers = {"content-type": "application/json", **(headers or {})}
+    connection.request("POST", "/v1/completions", json.dumps(body), sent_headers)
+    return connection
 
 
 class Streaming:
@@ -172,9 +186,7 @@ def test_an_unstreamed_generation_that_cannot_be_resumed_starts_over(stage: Stag
     answers: list[Any] = []
     body = {"model": EXACT, "prompt": "Tell", "seed": 1, "temperature": 1.0, "max_tokens": 20}
     asking = threading.Thread(
-        target=lambda: answers.append(
-            httpx.post(f"{stage.url}/v1/completions", json=body, timeout=30).json()
-        )
+        target=lambda: answers.append(stage.http.post("/v1/completions", json=body).json())
     )
     asking.start()
     host = stage.serving_host()
@@ -218,7 +230,7 @@ def test_a_client_that_leaves_frees_its_slot_and_is_recorded_once(stage: Stage) 
     stage.gates("close")
     stage.gates("let", 3)
     body = {"model": EXACT, "prompt": "Tell", "stream": True}
-    with httpx.stream("POST", f"{stage.url}/v1/completions", json=body) as answer:
+    with stage.http.stream("POST", "/v1/completions", json=body) as answer:
         lines = answer.iter_lines()
         next(lines)
         stage.serving_host()
@@ -231,21 +243,36 @@ def test_a_client_that_leaves_frees_its_slot_and_is_recorded_once(stage: Stage) 
 def test_a_client_that_leaves_an_unstreamed_request_frees_its_slot_too(stage: Stage) -> None:
     stage.say(TEXT)
     stage.gates("close")
-    body = {"model": EXACT, "prompt": "Tell"}
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{stage.url}/v1/completions", json=body, timeout=0.5)
+    client = sent(stage, {"model": EXACT, "prompt": "Tell"})
+    stage.serving_host()
+
+    client.close()
 
     wait_until(lambda: not any(stage.running_on(name) for name in stage.hosts))
     assert [event.outcome for event in stage.ended(1)] == ["cancelled"]
 
 
 def test_a_client_that_leaves_while_it_waits_for_a_replica_waits_no_more(stage: Stage) -> None:
-    body = {"model": ABSENT, "prompt": "Tell"}
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{stage.url}/v1/completions", json=body, timeout=0.2)
+    client = sent(stage, PATIENT, {"x-turntable-wait-s": "600"})
+    wait_until(lambda: stage.counts("waiting", ABSENT)["batch"] == 1)
+
+    client.close()
 
     assert [event.outcome for event in stage.ended(1)] == ["cancelled"]
-    assert stage.counts("waiting", ABSENT)["interactive"] == 0
+    assert stage.counts("waiting", ABSENT)["batch"] == 0
+
+
+def test_a_batch_client_may_choose_to_wait_longer_than_others(stage: Stage) -> None:
+    stage.say(TEXT)
+    client = sent(stage, PATIENT, {"x-turntable-wait-s": "600"})
+    wait_until(lambda: stage.counts("waiting", ABSENT)["batch"] == 1)
+    interactive = stage.http.post("/v1/completions", json={"model": ABSENT, "prompt": "Hi"})
+    assert interactive.status_code == 503
+    assert stage.counts("waiting", ABSENT)["batch"] == 1
+
+    stage.swap("host-1", ABSENT)
+
+    assert client.getresponse().status == 200
 
 
 def test_a_request_waits_for_the_replica_that_is_swapped_in(stage: Stage) -> None:
