@@ -53,6 +53,11 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def console() -> Console:
+_PLAIN_WIDTH = 160
+"""Columns where the output is no terminal: tables stay readable in a log."""
+
+
+def console(*, stderr: bool = False) -> Console:
     """Where commands write for people."""
-    return Console(highlight=False)
+    plain = not (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(highlight=False, stderr=stderr, width=_PLAIN_WIDTH if plain else None)

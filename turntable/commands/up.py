@@ -3,9 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from turntable.settings import print_json, settings
+from turntable.settings import console, print_json, settings
 
 
 def up(
@@ -23,7 +22,7 @@ def up(
     from turntable.supervision.lifecycle import Lifecycle, parts_of, signals_interrupt
 
     chosen = settings(context)
-    display = Display(Console(stderr=json, highlight=False))
+    display = Display(console(stderr=json))
     parts = parts_of(chosen.fleet(), chosen.fleet_file, chosen.state)
     lifecycle = Lifecycle(parts, chosen.state, display)
     try:

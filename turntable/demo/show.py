@@ -18,6 +18,7 @@ from turntable.demo.outside import Outside
 from turntable.demo.shift import show_shift
 from turntable.demo.stage import running
 from turntable.settings import Settings, print_json
+from turntable.settings import console as make_console
 
 Step = Callable[[Outside, Observation], None]
 
@@ -31,7 +32,7 @@ STEPS: dict[str, Step] = {
 
 def run_demo(chosen: Settings, *, as_json: bool) -> bool:
     """Run every step against an instance; whether everything was observed."""
-    console = Console(stderr=as_json, highlight=False)
+    console = make_console(stderr=as_json)
     with running(chosen, console):
         outside = Outside(
             chosen.fleet(), chosen.state, lambda sentence: console.print(f"[dim]  {sentence}[/]")

@@ -64,7 +64,7 @@ def _models(models: list[dict[str, Any]]) -> Table:
     for model in models:
         table.add_row(
             model["name"],
-            str(model["replicas"]),
+            ", ".join(model["replicas"]) or "-",
             _pair(model.get("running", {})),
             _pair(model.get("waiting", {})),
         )

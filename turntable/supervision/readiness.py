@@ -19,7 +19,7 @@ _DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required 
 
 @dataclass(frozen=True)
 class Readiness:
-    """The answer of a probe; `note` says what is being waited for."""
+    """The answer; `note` says what is being waited for, empty: nothing is known anew."""
 
     ready: bool
     note: str = ""
@@ -46,7 +46,7 @@ class Prober:
         try:
             return self._questions[program.kind](program)
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
-            return Readiness(False, "starting")
+            return Readiness(False)
 
     def _serving(self, program: Program) -> Readiness:
         answer = self._http.get(f"http://{program.address}:{program.port}/ready")
@@ -64,12 +64,12 @@ class Prober:
             with TrafficReader(program.address, program.port, self._state.token("store")) as reader:
                 reader.query("SELECT 1")
         except StoreError:
-            return Readiness(False, "starting")
+            return Readiness(False)
         return Readiness(True)
 
     def _pages(self, program: Program) -> Readiness:
         answer = self._http.get(f"http://{program.address}:{program.port}/server_info")
-        return Readiness(answer.status_code == httpx.codes.OK, "starting")
+        return Readiness(answer.status_code == httpx.codes.OK)
 
     def _code(self, _program: Program) -> Readiness:
         workspace = self._ask_dagster(_LOCATION)["workspaceOrError"]
@@ -78,7 +78,7 @@ class Prober:
             if outcome.get("__typename") == "RepositoryLocation":
                 return Readiness(True)
             return Readiness(False, str(outcome.get("message") or "loading")[:_NOTE_CHARACTERS])
-        return Readiness(False, "starting")
+        return Readiness(False)
 
     def _daemon(self, _program: Program) -> Readiness:
         health = self._ask_dagster(_DAEMONS)["instance"]["daemonHealth"]
@@ -86,7 +86,7 @@ class Prober:
         missing = [row["daemonType"] for row in statuses if row["required"] and not row["healthy"]]
         if missing:
             return Readiness(False, f"waiting for {', '.join(missing).lower()}")
-        return Readiness(bool(statuses), "starting")
+        return Readiness(bool(statuses))
 
     def _ask_dagster(self, query: str) -> dict[str, Any]:
         answer = self._http.post(self._graphql, json={"query": query})

@@ -54,7 +54,7 @@ class ReadinessWatch:
             if answer.ready:
                 entry.ready_after_s = time.monotonic() - self._began
                 return
-            entry.note = answer.note
+            entry.note = answer.note or entry.note
             self._ended.wait(_ASK_AGAIN_S)
 
 
