@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from analytics.events import GatewaySample
 from analytics.writer import EventWriter
@@ -16,6 +17,13 @@ from serving.config import Fleet, StateFolder
 from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
 from tests.fakes.engine import FakeEngines
 from tests.fakes.host import FakeHost, fake_fleet, running_host
+
+
+@pytest.fixture(autouse=True)
+def no_instance_left_behind() -> Iterator[None]:
+    """Definitions are loaded with the storage of the last instance, gone or not; forget it."""
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture(scope="session")
