@@ -97,7 +97,8 @@ def _program_section(program: Program, state: StateFolder, folder: Path) -> str:
         "stopasgroup": "true",
         "killasgroup": "true",
         "redirect_stderr": "true",
-        "stdout_logfile": _escaped(log_file(program.name, state)),
+        # supervisord expands this one value twice
+        "stdout_logfile": _escaped(Path(_escaped(log_file(program.name, state)))),
         "stdout_logfile_maxbytes": _LOG_BYTES,
         "stdout_logfile_backups": 3,
     }

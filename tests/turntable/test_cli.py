@@ -1,0 +1,146 @@
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+import yaml
+
+from serving.config import Fleet, StateFolder
+from tests.fakes.host import fake_fleet, running_hosts
+from turntable import cli
+from turntable.supervision import instance as record
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return fake_fleet(["one", "two"], {"host-0": "one", "host-1": "one"})
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateFolder:
+    return StateFolder(tmp_path / "state")
+
+
+@pytest.fixture
+def run(
+    fleet: Fleet, state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Run]:
+    """Runs the command line in this process; the exit code."""
+    file = tmp_path / "fleet.yaml"
+    file.write_text(yaml.safe_dump(fleet.model_dump(mode="json")))
+
+    def runner(*arguments: str) -> int:
+        options = ["--fleet", str(file), "--state", str(state.root)]
+        monkeypatch.setattr(sys, "argv", ["turntable", *options, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        assert code is None or isinstance(code, int)
+        return code or 0
+
+    return runner
+
+
+def test_help_names_every_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    for command in ("up", "status", "models", "swap", "plan", "demo", "bench", "stop"):
+        assert command in shown
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "stop"])
+def test_a_command_that_needs_an_instance_ends_with_3_without_one(
+    run: Run, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert run(command) == 3
+    assert "turntable up" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_wrong_usage(run: Run) -> None:
+    assert run("models", "--nonsense") == 2
+
+
+def test_a_broken_fleet_file_is_named_with_its_fix_and_no_trace(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fleet.yaml").write_text("hosts: 3\n")
+    assert run("models") == 2
+    shown = capsys.readouterr().err
+    assert "fleet.yaml" in shown
+    assert "hosts" in shown
+    assert "fix" in shown
+    assert "Traceback" not in shown
+
+
+def test_models_are_listed_without_an_instance(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("models", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == ["one", "two"]
+    assert rows[0]["replicas"] is None
+
+
+def _object_in(output: str) -> dict[str, Any]:
+    """The JSON object of a command, among the logs of hosts in this process."""
+    found, _ = json.JSONDecoder().raw_decode(output[output.index("{\n") :])
+    assert isinstance(found, dict)
+    return found
+
+
+def test_swap_reports_the_phases_and_the_next_plan_id(
+    run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_hosts(fleet, state) as hosts:
+        assert run("swap", "two", "--host", "host-1", "--json") == 0
+        first = _object_in(capsys.readouterr().out)
+        assert run("swap", "one", "--host", "host-0", "--json") == 0
+        second = _object_in(capsys.readouterr().out)
+        with hosts["host-1"].client() as client:
+            assert client.state().awake_model == "two"
+    assert first["outcome"] == "committed"
+    assert first["phases_s"]
+    assert second["outcome"] == "unchanged"
+    assert second["plan_id"] == first["plan_id"] + 1
+
+
+def test_swap_of_an_unknown_model_names_the_known_ones(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("swap", "three", "--host", "host-0") == 2
+    assert "one, two" in capsys.readouterr().err
+
+
+def test_swap_on_a_host_that_is_away_fails(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("swap", "one", "--host", "host-0") == 1
+    assert "error" in capsys.readouterr().err
+
+
+def test_up_names_who_holds_a_port_it_needs(
+    run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as holder:
+        holder.bind((fleet.gateway.address, fleet.gateway.port))
+        holder.listen(1)
+        assert run("up") == 1
+    shown = capsys.readouterr().err
+    assert f"gateway needs 127.0.0.1:{fleet.gateway.port}" in shown
+    assert str(psutil.Process().pid) in shown
+    assert not (state.run / "supervisord.pid").exists()
+
+
+def test_the_record_of_a_process_that_is_gone_is_not_believed(
+    run: Run, fleet: Fleet, state: StateFolder
+) -> None:
+    described = record.describe(fleet, Path("fleet.yaml"), state, started_at=0.0)
+    record.write_record(described, state)
+    assert record.running_instance(state).pid == described.pid
+    record.write_record(msgspec.structs.replace(described, pid_created_at=1.0), state)
+    assert run("status") == 3

@@ -1,0 +1,66 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from serving.config import StateFolder
+from tests.fakes.host import fake_fleet
+from turntable.demo.observation import NotObserved, Observation
+from turntable.demo.outside import Outside
+from turntable.demo.show import as_table, run_step
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Outside:
+    fleet = fake_fleet(["one"], {"host-0": "one"})
+    return Outside(fleet, StateFolder(tmp_path), lambda _sentence: None)
+
+
+def _run(step: object, outside: Outside) -> Observation:
+    return run_step("a step", step, outside, Console(quiet=True))  # type: ignore[arg-type]
+
+
+def test_a_step_that_saw_everything_is_observed(outside: Outside) -> None:
+    observation = _run(lambda _outside, seen: seen.expect(True, "a fact"), outside)
+    assert observation.observed
+    assert observation.seen == ["a fact"]
+
+
+def test_a_step_that_missed_something_is_not(outside: Outside) -> None:
+    def step(_outside: Outside, observation: Observation) -> None:
+        observation.note("one fact")
+        observation.expect(False, "another fact")
+
+    observation = _run(step, outside)
+    assert not observation.observed
+    assert observation.missing == ["another fact"]
+
+
+def test_a_step_that_saw_nothing_is_not(outside: Outside) -> None:
+    assert not _run(lambda _outside, _observation: None, outside).observed
+
+
+def test_waiting_in_vain_is_something_missing_and_the_table_says_so(outside: Outside) -> None:
+    def step(there: Outside, _observation: Observation) -> None:
+        there.wait_for("rain", lambda: None, timeout_s=0.0)
+
+    observation = _run(step, outside)
+    assert not observation.observed
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(as_table([observation]))
+    shown = console.export_text()
+    assert "NO" in shown
+    assert "rain" in shown
+
+
+def test_an_instance_that_is_away_is_something_missing(outside: Outside) -> None:
+    observation = _run(lambda there, _observation: there.hosts(), outside)
+    assert "gateway" in observation.missing[0]
+
+
+def test_what_is_found_is_returned(outside: Outside) -> None:
+    answers = iter([None, 7])
+    assert outside.wait_for("seven", lambda: next(answers), timeout_s=10) == 7
+    with pytest.raises(NotObserved):
+        outside.wait_for("nothing", lambda: None, timeout_s=0.0)
