@@ -57,7 +57,7 @@ $(STAMP): requirements.txt pyproject.toml
 	  || { echo "Turntable needs Python 3.11 or 3.12; $$python is $$("$$python" -V)." >&2; exit 1; }; \
 	echo "Installing into .venv (once, a minute or two)"; \
 	[ -x $(BIN)/python ] || "$$python" -m venv .venv; \
-	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION); \
+	$(BIN)/python -m pip install -qq uv==$(UV_VERSION); \
 	setting() { $(BIN)/python -m pip config get "global.$$1" 2>/dev/null || true; }; \
 	links=$${PIP_FIND_LINKS:-$$(setting find-links)}; \
 	index=$${PIP_INDEX_URL:-$$(setting index-url)}; \
