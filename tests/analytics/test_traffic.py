@@ -11,7 +11,7 @@ from tests.analytics.conftest import StoreProcess
 from tests.analytics.samples import arrived, ended, engine_sample, eviction, gateway_sample, swap
 
 AHEAD_S = 60.0
-"""Samples are fresh for 5 s only; tests put theirs ahead, so that a slow machine changes nothing."""
+"""Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
 
 
 @pytest.fixture

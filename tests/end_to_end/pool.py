@@ -151,13 +151,13 @@ class Pool:
 
     def replicas(self, model: str) -> int:
         """Replicas of a model in the gateway's eyes."""
-        return next(m["replicas"] for m in self.view()["models"] if m["name"] == model)
+        return next(len(m["replicas"]) for m in self.view()["models"] if m["name"] == model)
 
     def host_running(self, request_class: str) -> str | None:
-        """A host that runs a request of the class now."""
-        for host in self.view()["hosts"]:
-            if host["reachable"] and host["running"][request_class]:
-                return str(host["host"])
+        """A host that runs a request of the class now, by its own word."""
+        for host in self.fleet.hosts:
+            if getattr(self.host(host.name).state().running, request_class):
+                return host.name
         return None
 
     def running(self, request_class: str) -> int:

@@ -89,12 +89,13 @@ def test_a_named_tool_is_called_with_arguments_of_its_schema(pool: Pool) -> None
         "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}},
         "required": ["city"],
     }
+    weather = {"name": "weather", "strict": True, "parameters": parameters}
     answer = pool.openai.chat.completions.create(
         model="exact",
         messages=[{"role": "user", "content": "How warm is it in Paris?"}],
         max_tokens=60,
         temperature=0,
-        tools=[{"type": "function", "function": {"name": "weather", "parameters": parameters}}],
+        tools=[{"type": "function", "function": weather}],
         tool_choice={"type": "function", "function": {"name": "weather"}},
     )
     (call,) = answer.choices[0].message.tool_calls
