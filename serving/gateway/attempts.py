@@ -35,9 +35,7 @@ class AttemptRunner:
         self._pool, self._streams, self._census = pool, streams, census
         self._settings = settings
 
-    async def run(
-        self, generation: Generation, sink: TokenSink, *, replica_wait_s: float, request_id: str
-    ) -> None:
+    async def run(self, generation: Generation, sink: TokenSink, *, replica_wait_s: float) -> None:
         """See `generation` through. Raises GenerationFailed."""
         with Whereabouts(self._census, generation.model, generation.request_class) as whereabouts:
             trip = Trip(generation, replica_wait_s, self._settings.resume_wait_s)
@@ -49,19 +47,14 @@ class AttemptRunner:
                     return
                 if step.kind == "start_over":
                     sink.start_over()
-                end = await self._attempt(trip, step, sink, whereabouts, request_id)
+                end = await self._attempt(trip, step, sink, whereabouts)
                 if generation.finished:
                     return
                 whereabouts.move("waiting")
                 self._judge(trip, end)
 
     async def _attempt(
-        self,
-        trip: Trip,
-        step: Continuation,
-        sink: TokenSink,
-        whereabouts: Whereabouts,
-        request_id: str,
+        self, trip: Trip, step: Continuation, sink: TokenSink, whereabouts: Whereabouts
     ) -> AttemptEnd:
         generation = trip.generation
 
@@ -74,7 +67,7 @@ class AttemptRunner:
             request = generation.begin_attempt(step, host.name)
             trip.begin(host.name)
             intake = Intake(generation, sink, on_slot=have_slot, on_token=trip.progressed)
-            opened = self._streams.open(host, request, client_request_id=request_id)
+            opened = self._streams.open(host, request)
             try:
                 await _follow(opened, intake, lease)
             except TimeoutError:
@@ -105,6 +98,7 @@ class AttemptRunner:
         generation = trip.generation
         log.info(
             "attempt_ended",
+            request_id=generation.request_id,
             generation=generation.generation_id,
             host=generation.hosts[-1],
             how=end.kind,

@@ -18,6 +18,8 @@ from serving.wire import GenerateRequest, RequestClass, SamplingSpec, Tokens
 class Generation:
     """One sequence of one request. `streamed`: its client sees tokens before the end."""
 
+    request_id: str
+    """The client's request; its generations (`n` > 1) share it on logs, wire and events."""
     generation_id: str
     model: str
     request_class: RequestClass
@@ -64,7 +66,7 @@ class Generation:
         resumed = list(self.token_ids) if step.kind == "resume" else []
         self._prefilled_tokens = len(self.prompt_token_ids) + len(resumed)
         return GenerateRequest(
-            request_id=self.generation_id,
+            request_id=self.request_id,
             model=self.model,
             request_class=self.request_class,
             prompt_token_ids=self.prompt_token_ids,

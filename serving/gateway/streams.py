@@ -39,7 +39,7 @@ class HostStreams:
 
     @asynccontextmanager
     async def open(
-        self, host: HostSettings, request: GenerateRequest, *, client_request_id: str
+        self, host: HostSettings, request: GenerateRequest
     ) -> AsyncIterator[AsyncIterator[list[Frame]]]:
         """Frames of `request` on `host`, in the portions in which they arrive.
 
@@ -51,7 +51,7 @@ class HostStreams:
             async with self._session.post(
                 f"http://{host.address}:{host.port}/generate",
                 data=_encoder.encode(request),
-                headers={**self._headers, "X-Request-Id": client_request_id},
+                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN_S),
             ) as response:
                 if response.status != 200:

@@ -48,7 +48,7 @@ class ScriptedStreams:
         self.requests: list[tuple[str, Any]] = []
 
     @asynccontextmanager
-    async def open(self, host, request, *, client_request_id) -> AsyncIterator[Any]:
+    async def open(self, host, request) -> AsyncIterator[Any]:
         self.requests.append((host.name, request))
         yield self._play(self._scripts.pop(0))
 
@@ -70,7 +70,7 @@ class Scene:
         spec = SamplingSpec(
             **({"max_tokens": 50, "temperature": 0.0, "eos_token_id": EOS} | sampling)
         )
-        self.generation = Generation("g", "m", "batch", [1], spec, 100, streamed=True)
+        self.generation = Generation("r", "g", "m", "batch", [1], spec, 100, streamed=True)
         self.pool.on_doubt(lambda host: self.pool.report(host, state(host)))
         for host in ("a", "b"):
             self.pool.report(host, state(host))
@@ -78,9 +78,7 @@ class Scene:
     def start(self, wait_s: float = 30) -> "asyncio.Task[None]":
         settings = GatewaySettings(replica_wait_s=wait_s, resume_wait_s=wait_s)
         runner = AttemptRunner(self.pool, self.streams, self.census, settings)
-        return asyncio.create_task(
-            runner.run(self.generation, self.sink, replica_wait_s=wait_s, request_id="r")
-        )
+        return asyncio.create_task(runner.run(self.generation, self.sink, replica_wait_s=wait_s))
 
     def now(self, place: str) -> int:
         return self.census.count(place, "m", "batch")

@@ -108,7 +108,9 @@ class Wire:
             await self.reply.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def first_token(self) -> None:
-        made = Generation("g", "m", "batch", [1], SamplingSpec(max_tokens=9), 100, streamed=True)
+        made = Generation(
+            "r", "g", "m", "batch", [1], SamplingSpec(max_tokens=9), 100, streamed=True
+        )
         made.accept(Tokens([5]))
         self.record.generations.append(made)
 

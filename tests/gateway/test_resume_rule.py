@@ -34,7 +34,9 @@ def after(sampling: SamplingSpec, held: list[int], *, streamed: bool = True):
 
 
 def generation(sampling: SamplingSpec, *, streamed: bool = True) -> Generation:
-    return Generation("g", "m", "batch", [1, 2, 3], sampling, max_model_len=100, streamed=streamed)
+    return Generation(
+        "r", "g", "m", "batch", [1, 2, 3], sampling, max_model_len=100, streamed=streamed
+    )
 
 
 @pytest.mark.parametrize("sampling", RESUMABLE.values(), ids=RESUMABLE)

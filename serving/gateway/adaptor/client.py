@@ -99,6 +99,7 @@ class FleetEngineClient(WithoutEngine):
         if params.seed != spec.seed:
             spec = sampling_spec(params)
         return Generation(
+            request_id=record.request_id,
             generation_id=request.request_id,
             model=self._model.name,
             request_class=record.request_class,
@@ -150,12 +151,7 @@ class FleetEngineClient(WithoutEngine):
         queue: RequestOutputCollector,
     ) -> None:
         try:
-            await self._runner.run(
-                generation,
-                sink,
-                replica_wait_s=record.replica_wait_s,
-                request_id=record.request_id,
-            )
+            await self._runner.run(generation, sink, replica_wait_s=record.replica_wait_s)
         except RequestRefused as refused:
             record.refusal = refused.refusal
             queue.put(_as_vllm_error(refused))
