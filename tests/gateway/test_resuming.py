@@ -284,7 +284,7 @@ def test_a_request_waits_for_the_replica_that_is_swapped_in(stage: Stage) -> Non
 
     assert stream.end() == TEXT
     samples = [e for e in stage.events("gateway_samples") if e.model == ABSENT]
-    assert samples[0].waiting == 1
+    assert 1 in {sample.waiting for sample in samples}
     assert [e.model for e in stage.events("request_arrivals")] == [ABSENT]
 
 
