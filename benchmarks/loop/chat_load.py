@@ -5,6 +5,7 @@ import httpx
 from benchmarks.chat import Answer, ask, prompt, run_load
 from benchmarks.loop.samples import ChatSamples
 from benchmarks.servers import Server, until
+from benchmarks.setting import BenchmarkUnable
 
 ANSWER_TOKENS = 64
 SINGLE_REQUESTS = 6
@@ -19,11 +20,23 @@ def first_answer(server: Server, url: str, model: str) -> Answer:
 
     def attempt() -> Answer | None:
         try:
-            return ask(url, model, "Hello!", max_tokens=1)
+            return ask(url, model, "Hello!", max_tokens=4)
+        except httpx.HTTPStatusError as error:
+            if error.response.is_client_error:
+                raise _refused(url, error.response) from error
+            return None
         except httpx.HTTPError:
             return None
 
     return until(attempt, f"a first token from {url}", limit_s=START_LIMIT_S, server=server)
+
+
+def _refused(url: str, response: httpx.Response) -> BenchmarkUnable:
+    return BenchmarkUnable(
+        f"a plain chat request was refused with {response.status_code}: {response.text[:500]}",
+        where=url,
+        fix="Look at the server's log.",
+    )
 
 
 def chat_alone_and_side_by_side(url: str, model: str, samples: ChatSamples) -> None:

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,7 +17,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from benchmarks.chat import Answer, Load, ask, prompt, run_load
-from benchmarks.servers import free_ports
+from benchmarks.loop.chat_load import first_answer
+from benchmarks.servers import Server, free_ports
+from benchmarks.setting import BenchmarkUnable
 
 PAUSE_S = 0.05
 
@@ -88,3 +93,23 @@ def test_rates_count_tokens_after_the_first_alone_and_all_tokens_together() -> N
 
 def test_prompts_differ_from_their_first_word_on() -> None:
     assert len({prompt(number).split()[0] for number in range(50)}) == 50
+
+
+def test_a_server_that_refuses_the_first_question_is_not_asked_forever(
+    url: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with (
+        Server(command, tmp_path / "log", dict(os.environ)) as server,
+        pytest.raises(BenchmarkUnable, match="404.*no such model"),
+    ):
+        first_answer(server, url, "unknown")
+
+
+def test_the_first_answer_is_waited_for_while_nobody_listens(url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit('gone')"]
+    (nobody,) = free_ports(1)
+    with Server(command, tmp_path / "log", dict(os.environ)) as server:
+        assert first_answer(server, url, "m").output_tokens == 4
+        with pytest.raises(BenchmarkUnable, match="gone"):
+            first_answer(server, f"http://127.0.0.1:{nobody}", "m")
