@@ -101,7 +101,7 @@ def test_a_server_that_refuses_the_first_question_is_not_asked_forever(
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
     with (
         Server(command, tmp_path / "log", dict(os.environ)) as server,
-        pytest.raises(BenchmarkUnable, match="404.*no such model"),
+        pytest.raises(BenchmarkUnable, match=r"404.*no such model"),
     ):
         first_answer(server, url, "unknown")
 
