@@ -5,10 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from serving.config import ModelSettings, StateFolder
 from serving.config.fleet import PackagedSource
 from serving.weights import prepare
+
+# No test depends on speed. What CI finds, it finds again.
+settings.register_profile(
+    "turntable",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("turntable")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,27 @@ def places(
     now: float,
     swapped_at: Mapping[str, float],
 ) -> list[Place]:
-    """Every host of the fleet, in its order. A host without a state is unreachable."""
+    """Every host of the fleet, in its order. A host without a state is unreachable.
+
+    A host just given a model keeps it for the cooldown, unless a model is below its minimum: a
+    promise outweighs calm.
+    """
+    cooldown_s = fleet.allocation.cooldown_s
+    pool = _places(fleet, states, demand, now, swapped_at, cooldown_s)
+    held = held_counts(pool)
+    if all(held[model.name] >= model.min_replicas for model in fleet.models):
+        return pool
+    return _places(fleet, states, demand, now, swapped_at, cooldown_s=0.0)
+
+
+def _places(
+    fleet: Fleet,
+    states: Mapping[str, HostState | None],
+    demand: Mapping[str, ModelDemand],
+    now: float,
+    swapped_at: Mapping[str, float],
+    cooldown_s: float,
+) -> list[Place]:
     known = {model.name for model in fleet.models}
     read = []
     for host in fleet.hosts:
@@ -52,7 +72,7 @@ def places(
             read.append(_starting(host, demand))
         else:
             age_s = now - swapped_at.get(host.name, float("-inf"))
-            read.append(_serving(state, known, age_s, fleet.allocation.cooldown_s))
+            read.append(_serving(state, known, age_s, cooldown_s))
     return read
 
 

@@ -13,7 +13,6 @@ import httpx
 import openai
 import pytest
 import uvicorn
-from hypothesis import HealthCheck, settings
 from transformers import AutoTokenizer
 
 from serving.config import Fleet, StateFolder
@@ -21,9 +20,6 @@ from serving.gateway.assembly import running_gateway
 from serving.weights import checkpoint_path
 from serving.wire import GenerateRequest, SwapCommand
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, free_ports, wait_until
-
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 EXACT = "exact"
 """Awake on both hosts."""

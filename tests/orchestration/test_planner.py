@@ -98,6 +98,14 @@ def test_a_minimum_lost_with_its_host_is_made_up_elsewhere() -> None:
         assert "a has no replicas, its minimum is 1" in result.moves[0].reason
 
 
+def test_a_missing_minimum_does_not_wait_for_the_cooldown() -> None:
+    fleet = a_fleet([a_model("a", least=1), a_model("b")], hosts=2, cooldown_s=20)
+
+    result = plan(fleet, {"host-0": None, "host-1": "b"}, swapped_at={"host-1": NOW - 1})
+
+    assert moved(result) == {"host-1": "a"}
+
+
 def test_minimums_come_before_waiting_requests() -> None:
     fleet = a_fleet([a_model("a", least=1), a_model("b"), a_model("c")], hosts=1)
 
