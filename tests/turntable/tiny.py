@@ -57,7 +57,7 @@ def tiny_parts(state: StateFolder, behaviours: dict[str, str]) -> Parts:
         instance=instance,
         programs=entries,
         environment={**os.environ, INSTANCE_VARIABLE: str(state.root)},
-        prepare_weights=lambda progress: progress("weights are there"),
+        prepare=lambda progress: progress("weights are there"),
         ask=lambda program: Readiness((marks / program.name).exists(), "its mark"),
     )
 

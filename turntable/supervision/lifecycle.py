@@ -19,11 +19,11 @@ import msgspec
 
 from serving.config import Fleet, StateFolder
 from serving.errors import TurntableError
-from serving.weights import checkpoint_path, prepare
 from turntable.supervision.display import Display
 from turntable.supervision.instance import Instance, describe, ownership, write_record
 from turntable.supervision.leftovers import end_members, members
 from turntable.supervision.ports import check_ports
+from turntable.supervision.preparation import Progress, prepare_instance
 from turntable.supervision.programs import Program, environment, programs, repository
 from turntable.supervision.readiness import Prober, Readiness
 from turntable.supervision.startup import CrashLoops, ReadinessWatch
@@ -50,28 +50,20 @@ class Parts:
     instance: Instance
     programs: list[Program]
     environment: dict[str, str]
-    prepare_weights: Callable[[Callable[[str], None]], None]
+    prepare: Callable[[Progress], None]
     ask: Callable[[Program], Readiness]
 
 
 def parts_of(fleet: Fleet, fleet_file: Path, state: StateFolder) -> Parts:
     """The real parts of an instance of a fleet."""
+    variables = environment(fleet, fleet_file, state, os.environ)
     return Parts(
         instance=describe(fleet, fleet_file, state, time.time()),
         programs=programs(fleet, fleet_file, state),
-        environment=environment(fleet, fleet_file, state, os.environ),
-        prepare_weights=lambda progress: _prepare_all(fleet, state, progress),
+        environment=variables,
+        prepare=lambda progress: prepare_instance(fleet, state, variables, progress),
         ask=Prober(fleet, state).ask,
     )
-
-
-def _prepare_all(fleet: Fleet, state: StateFolder, progress: Callable[[str], None]) -> None:
-    done: set[Path] = set()
-    for model in fleet.models:
-        path = checkpoint_path(model, state)
-        if path not in done:
-            prepare(model, state, progress)
-        done.add(path)
 
 
 class Lifecycle:
@@ -89,8 +81,8 @@ class Lifecycle:
     def running(self) -> Iterator[Instance]:
         """A ready instance for as long as this is open.
 
-        Raises AlreadyRunning, PortTaken, WeightsError, StartFailed. However it is left, every
-        process has ended then.
+        Raises AlreadyRunning, PortTaken, WeightsError, StorageFailed, StartFailed. However it is
+        left, every process has ended then.
         """
         with ownership(self._state):
             if count := end_members(self._state):
@@ -98,7 +90,7 @@ class Lifecycle:
             instance = self._parts.instance
             write_record(instance, self._state)
             check_ports(self._parts.programs, instance.fleet_file)
-            self._parts.prepare_weights(self._display.sentence)
+            self._parts.prepare(self._display.sentence)
             try:
                 self._spawn()
                 self._await_ready()
