@@ -47,7 +47,7 @@ def run(
     setting = Setting(
         fleet_file=fleet_file,
         state=state or StateFolder.default(),
-        say=lambda sentence: console.print(f"[dim]{name}:[/] {sentence}"),
+        say=lambda sentence: console.print(f"[dim]{name}:[/] {sentence}", soft_wrap=True),
         plots_dir=plots_dir,
     )
     rows = measure(setting)

@@ -34,7 +34,7 @@ def verdict(rows: list[Row]) -> str:
     if not bound:
         return "No figure has a target."
     if not missed:
-        return f"All {len(bound)} targets met."
+        return f"{len(bound)} of {len(bound)} targets met."
     return f"Missed {len(missed)} of {len(bound)} targets: {', '.join(missed)}."
 
 

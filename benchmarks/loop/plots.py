@@ -48,6 +48,7 @@ def _dots(axes: Any, title: str, groups: Mapping[str, Sequence[float]]) -> None:
         axes.plot([position] * len(values), values, "o", color=_COLORS[name], alpha=0.6)
     axes.set_xticks(range(len(groups)), list(groups))
     axes.set_xlim(-0.6, len(groups) - 0.4)
+    axes.margins(y=0.1)
     axes.set_ylim(bottom=0)
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

@@ -69,7 +69,7 @@ def test_a_run_prints_every_figure_and_names_what_was_missed(
 
 def test_the_verdict_without_targets_claims_nothing() -> None:
     assert verdict([ROWS[2]]) == "No figure has a target."
-    assert verdict(ROWS[1:]) == "All 1 targets met."
+    assert verdict(ROWS[1:]) == "1 of 1 targets met."
 
 
 def test_a_benchmark_gets_a_plots_folder_that_is_there(tmp_path: Path) -> None:
