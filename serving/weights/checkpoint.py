@@ -25,7 +25,7 @@ from serving.weights.publication import is_published, publish
 
 Progress = Callable[[str], None]
 
-_FORMAT = 1
+_FORMAT = 2
 """Goes up when a conversion changes, so that a folder made by an older one is not taken."""
 
 

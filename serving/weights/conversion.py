@@ -44,6 +44,8 @@ def _convert_packaged(settings: dict[str, Any]) -> None:
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
+    # As the model's card recommends; clients that name no temperature get this.
+    model.generation_config.update(do_sample=True, temperature=0.2, top_p=0.9)
     _save(model, tokenizer, Path(settings["folder"]))
 
 

@@ -3,15 +3,21 @@
 On a terminal a live table; elsewhere one line for each change, so that logs stay readable.
 """
 
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from serving.config import StateFolder
+from turntable.settings import default_fleet_file
 from turntable.supervision.instance import Instance
 
 
@@ -92,9 +98,9 @@ class Display:
         lines = [
             f"  chat      {instance.gateway}/v1  (OpenAI and Anthropic APIs)",
             f"  Dagster   {instance.dagster}",
-            f"  status    turntable --state {instance.state} status",
+            f"  status    {command(instance)} status",
             f"  logs      {instance.logs}",
-            f"  stop      Ctrl-C, or: turntable --state {instance.state} stop",
+            f"  stop      Ctrl-C, or: {command(instance)} stop",
             "",
             f"  curl {instance.gateway}/v1/chat/completions \\",
             f"    -H 'Content-Type: application/json' -d '{body}'",
@@ -105,3 +111,19 @@ class Display:
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began
+
+
+def command(instance: Instance) -> str:
+    """How to call the command line for this instance from the working folder, in few words."""
+    program = Path(sys.argv[0]).absolute()
+    if shutil.which("turntable") == str(program):
+        words = ["turntable"]
+    elif program.is_relative_to(Path.cwd()):
+        words = [str(program.relative_to(Path.cwd()))]
+    else:
+        words = [str(program)]
+    if default_fleet_file().resolve() != Path(instance.fleet_file):
+        words += ["--fleet", instance.fleet_file]
+    if StateFolder.default() != StateFolder(Path(instance.state)):
+        words += ["--state", instance.state]
+    return shlex.join(words)
