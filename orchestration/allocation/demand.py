@@ -27,6 +27,16 @@ class ModelDemand(msgspec.Struct, frozen=True, kw_only=True):
     running_batch: int = 0
 
     @property
+    def present_now(self) -> bool:
+        """A request for the model waits or runs at this moment."""
+        return bool(
+            self.waiting_interactive
+            or self.waiting_batch
+            or self.running_interactive
+            or self.running_batch
+        )
+
+    @property
     def interactive_present(self) -> bool:
         """Somebody talks to the model: requests wait, run, or were served in the window."""
         return bool(

@@ -41,8 +41,8 @@ def places(
 ) -> list[Place]:
     """Every host of the fleet, in its order. A host without a state is unreachable.
 
-    A host just given a model keeps it for the cooldown, unless a model is below its minimum: a
-    promise outweighs calm.
+    A host just given a model keeps it for the cooldown while somebody wants that model: an idle
+    host is free at once. A model below its minimum ends every cooldown: a promise outweighs calm.
     """
     cooldown_s = fleet.allocation.cooldown_s
     pool = _places(fleet, states, demand, now, swapped_at, cooldown_s)
@@ -72,7 +72,8 @@ def _places(
             read.append(_starting(host, demand))
         else:
             age_s = now - swapped_at.get(host.name, float("-inf"))
-            read.append(_serving(state, known, age_s, cooldown_s))
+            wanted = state.awake_model in known and demand[state.awake_model].present_now
+            read.append(_serving(state, known, age_s, cooldown_s if wanted else 0.0))
     return read
 
 

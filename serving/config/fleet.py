@@ -161,7 +161,7 @@ class AllocationSettings(_Section):
 
     window_s: float = Field(10.0, gt=0, description="demand is read over this long")
     cooldown_s: float = Field(
-        20.0, ge=0, description="a host just given a model keeps it at least this long"
+        20.0, ge=0, description="a host just given a model keeps it this long while it is wanted"
     )
 
 

@@ -68,9 +68,9 @@ def test_the_least_needed_and_least_busy_host_is_the_victim() -> None:
     assert moved(plan(fleet, states, rows)) == {"host-2": "c"}
 
 
-def test_a_host_that_just_swapped_is_left_alone() -> None:
+def test_a_host_that_just_got_a_wanted_model_is_left_alone() -> None:
     fleet = a_fleet([a_model("a"), a_model("b")], hosts=1, cooldown_s=20)
-    rows = [traffic("b", waiting=3)]
+    rows = [traffic("a", running=1), traffic("b", waiting=3)]
 
     young = plan(fleet, {"host-0": "a"}, rows, swapped_at={"host-0": NOW - 5})
     old = plan(fleet, {"host-0": "a"}, rows, swapped_at={"host-0": NOW - 21})
@@ -78,6 +78,14 @@ def test_a_host_that_just_swapped_is_left_alone() -> None:
     assert young.moves == ()
     assert "host-0 got its model 5 s ago and keeps it for 20 s" in young.verdicts["b"]
     assert moved(old) == {"host-0": "b"}
+
+
+def test_an_idle_host_is_free_at_once() -> None:
+    fleet = a_fleet([a_model("a"), a_model("b")], hosts=1, cooldown_s=20)
+
+    result = plan(fleet, {"host-0": "a"}, [traffic("b", waiting=1)], swapped_at={"host-0": NOW - 1})
+
+    assert moved(result) == {"host-0": "b"}
 
 
 def test_a_minimum_lost_with_its_host_is_made_up_elsewhere() -> None:
