@@ -54,7 +54,8 @@ def _weights_asset(key: dg.AssetKey, models: list[ModelSettings]) -> dg.AssetsDe
         context: dg.AssetExecutionContext, installation: Installation
     ) -> dg.MaterializeResult[None]:
         started = time.monotonic()
-        prepare(models[0], installation.state, context.log.info)
+        budget_gib = installation.fleet.weights.budget_gib
+        prepare(models[0], installation.state, context.log.info, budget_gib=budget_gib)
         seconds = round(time.monotonic() - started, 3)
         found = weights_metadata(models[0], installation.state)
         return dg.MaterializeResult(metadata=found | {"seconds": seconds})

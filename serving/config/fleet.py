@@ -148,6 +148,17 @@ class StoreSettings(_Section):
     port: Port = Field(8200, description="port of DuckDB's client/server protocol")
 
 
+class WeightsSettings(_Section):
+    """The store of prepared checkpoints, which the hosts of a machine share."""
+
+    budget_gib: float | None = Field(
+        None,
+        gt=0,
+        description="what the store may keep; for a new checkpoint the least recently used go that "
+        "no process holds; absent: no limit",
+    )
+
+
 class DagsterSettings(_Section):
     """The control plane's pages and code server."""
 
@@ -170,6 +181,7 @@ class Fleet(_Section):
 
     gateway: GatewaySettings = Field(GatewaySettings(), description="the front door")
     store: StoreSettings = Field(StoreSettings(), description="the traffic database")
+    weights: WeightsSettings = Field(WeightsSettings(), description="the store of checkpoints")
     dagster: DagsterSettings = Field(DagsterSettings(), description="the control plane")
     allocation: AllocationSettings = Field(
         AllocationSettings(), description="how readily models move"

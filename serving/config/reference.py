@@ -33,6 +33,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("models[].source, kind: random", fleet.RandomSource),
     ("gateway", fleet.GatewaySettings),
     ("store", fleet.StoreSettings),
+    ("weights", fleet.WeightsSettings),
     ("dagster", fleet.DagsterSettings),
     ("allocation", fleet.AllocationSettings),
 )

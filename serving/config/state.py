@@ -31,7 +31,7 @@ class StateFolder:
 
     @property
     def weights(self) -> Path:
-        """Prepared checkpoints, one folder each."""
+        """Prepared checkpoints, one folder each, and the store of their files."""
         return self.folder("weights")
 
     @property

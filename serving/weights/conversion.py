@@ -1,12 +1,15 @@
 """The conversions that need torch: `python -m serving.weights.conversion RECIPE SETTINGS`.
 
-Run by `recipes` as a process of its own, never imported. SETTINGS is JSON; lines of output that
+Run by `recipes` as a process of its own, never imported. It ends when its input does, so that it
+does not outlive the process that asked for it. SETTINGS is JSON; lines of output that
 begin with the progress mark are for the user, everything else is diagnosis.
 """
 
 import importlib.util
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -77,5 +80,11 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def _end_with_input() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_input, daemon=True).start()
     main(sys.argv[1], json.loads(sys.argv[2]))

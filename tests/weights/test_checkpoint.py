@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from safetensors import safe_open
 from serving.config import ModelSettings, StateFolder
 from serving.config.fleet import HubSource, LocalSource, PackagedSource, RandomSource
 from serving.errors import WeightsError
-from serving.weights import checkpoint_path, prepare
+from serving.weights import checkpoint_path, hold, prepare
 
 
 def _model(source: object, **settings: object) -> ModelSettings:
@@ -109,3 +111,44 @@ def test_random_weights_have_the_asked_shape_and_a_tokenizer_that_fits(
     assert (config["hidden_size"], config["num_hidden_layers"]) == (128, 2)
     assert config["vocab_size"] == 50000
     assert "<|im_start|>" in (path / "chat_template.jinja").read_text()
+
+
+def test_a_conversion_that_meets_a_full_disk_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converter = tmp_path / "converter"
+    converter.write_text("#!/bin/sh\ncat /proc/self/stat > /dev/full\n")
+    converter.chmod(0o755)
+    monkeypatch.setattr("serving.weights.recipes.sys.executable", str(converter))
+    state = StateFolder(tmp_path / "state")
+    with pytest.raises(WeightsError, match="the disk is full"):
+        prepare(_model(PackagedSource(kind="packaged")), state, _silent)
+    assert not checkpoint_path(_model(PackagedSource(kind="packaged")), state).exists()
+
+
+def _write_little(_source: object, _tokenizer: Path, folder: Path, _progress: object) -> None:
+    (folder / "config.json").write_text("{}")
+
+
+def test_a_held_checkpoint_is_not_removed_for_another(
+    prepared_state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.weights.recipes.write_random", _write_little)
+    random = _model(RandomSource(kind="random", hidden_size=64, heads=1, layers=1))
+    with hold(_model(PackagedSource(kind="packaged")), prepared_state, _silent) as lease:
+        with pytest.raises(WeightsError, match=lease.path.name):
+            prepare(random, prepared_state, _silent, budget_gib=0.001)
+        assert (lease.path / "model.safetensors").is_file()
+
+
+def test_a_conversion_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "serving.weights.conversion", "packaged"]
+    conversion = subprocess.Popen(
+        [*command, json.dumps({"folder": str(tmp_path / "out")})],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    assert conversion.stdin is not None
+    conversion.stdin.close()  # as the kernel does when that process is killed
+    assert conversion.wait(60) == 1
+    assert not (tmp_path / "out").exists()

@@ -35,7 +35,7 @@ def _prepare_weights(fleet: Fleet, state: StateFolder, progress: Progress) -> No
     for model in fleet.models:
         path = checkpoint_path(model, state)
         if path not in done:
-            prepare(model, state, progress)
+            prepare(model, state, progress, budget_gib=fleet.weights.budget_gib)
         done.add(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from analytics.writer import EventWriter
-from serving.config import ModelSettings, StateFolder, load_fleet
+from serving.config import Fleet, ModelSettings, StateFolder, load_fleet
 from serving.engine.assembly import assemble
 from serving.engine.memory import proportional_bytes
 from serving.engine.process.context import use_warm_process
@@ -16,7 +16,7 @@ from serving.engine.process.lifetime import die_with_requester
 from serving.engine.server import HostServer
 from serving.engine.vllm.engine import VllmEngine
 from serving.logs import configure_logging
-from serving.weights import prepare
+from serving.weights import Lease, hold
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ def run_host(fleet_path: Path, state_root: Path, name: str) -> None:
         fleet,
         state,
         name,
-        lambda model: VllmEngine(model, settings, _checkpoint(model, state)),
+        lambda model: VllmEngine(model, settings, _checkpoint(model, fleet, state)),
         sink,
         own_memory_bytes=lambda: proportional_bytes(os.getpid()),
         on_crash=crash,
@@ -53,8 +53,8 @@ def run_host(fleet_path: Path, state_root: Path, name: str) -> None:
         raise SystemExit(1)
 
 
-def _checkpoint(model: ModelSettings, state: StateFolder) -> Callable[[], Path]:
+def _checkpoint(model: ModelSettings, fleet: Fleet, state: StateFolder) -> Callable[[], Lease]:
     def say(text: str) -> None:
         log.info("preparing weights", model=model.name, progress=text)
 
-    return lambda: prepare(model, state, say)
+    return lambda: hold(model, state, say, budget_gib=fleet.weights.budget_gib)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import structlog
 from vllm.exceptions import VLLMClientError
@@ -24,6 +23,7 @@ from serving.engine.vllm.sampling import (
     sampling_params,
     token_logprobs,
 )
+from serving.weights import Lease
 from serving.wire import Finished, GenerateRequest, Tokens
 
 _END_S = 2.0
@@ -35,7 +35,7 @@ class VllmEngine:
     """An engine of one model on this host; implements `serving.engine.protocol.Engine`."""
 
     def __init__(
-        self, model: ModelSettings, host: HostSettings, checkpoint: Callable[[], Path]
+        self, model: ModelSettings, host: HostSettings, checkpoint: Callable[[], Lease]
     ) -> None:
         self._model, self._host, self._checkpoint = model, host, checkpoint
         self._processes = EngineProcesses(
@@ -43,6 +43,8 @@ class VllmEngine:
             cpu_cores=host.cpu_cores,
             cuda=host.accelerator == "cuda",
         )
+        self._lease: Lease | None = None
+        """Kept while there are processes: a parked engine reads its weights again."""
         self._llm: AsyncLLM | None = None
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._stopping = False
@@ -53,6 +55,7 @@ class VllmEngine:
         try:
             self._llm = await asyncio.to_thread(self._construct)
         except Exception as error:
+            self._release()
             raise self._failed(f"it did not start: {error}") from error
         if self._stopping:
             await self.stop()
@@ -60,7 +63,8 @@ class VllmEngine:
         self._watch()
 
     def _construct(self) -> AsyncLLM:
-        config = engine_config(self._model, self._host, self._checkpoint())
+        self._lease = self._checkpoint()
+        config = engine_config(self._model, self._host, self._lease.path)
         with started_by(self._processes):
             return AsyncLLM(
                 vllm_config=config,
@@ -118,6 +122,12 @@ class VllmEngine:
         if llm is not None:
             await asyncio.to_thread(llm.shutdown, _END_S)
         await asyncio.to_thread(self._processes.kill)
+        self._release()
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
 
     def memory_bytes(self) -> int:
         """Proportional set size of the engine's processes."""
