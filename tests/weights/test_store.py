@@ -334,33 +334,6 @@ def test_another_checkpoint_can_be_made_while_one_is_in_the_making(tmp_path: Pat
     _kill(maker)
 
 
-def _die_in_the_commit(root: Path, step: str) -> None:
-    def die(*_arguments: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    store = CheckpointStore(root)
-    owner, name = {
-        "blobs are in": (store._blobs, "force_to_disk"),
-        "old": (store._space, "take_away"),
-    }[step]
-    setattr(owner, name, die)
-    with store.lease("key"):
-        store.ensure("key", _making(_FILES), _silent)
-
-
-@pytest.mark.parametrize("step", ["blobs are in", "old"])
-def test_a_process_killed_while_it_commits_leaves_no_checkpoint(tmp_path: Path, step: str) -> None:
-    worker = _started(_die_in_the_commit, tmp_path, step)
-    worker.join(60)
-    assert worker.exitcode == -signal.SIGKILL
-    assert _keys(tmp_path) == set()
-    _put(tmp_path, "another", {"w": b"w"})
-    assert _blobs(tmp_path) == {b"w"}
-    assert _left_half_made(tmp_path) == []
-    _put(tmp_path, "key")
-    CheckpointStore(tmp_path).ensure("key", _never, _silent)
-
-
 # Failures
 
 
