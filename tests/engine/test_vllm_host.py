@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from serving.engine.memory import proportional_bytes
 from serving.weights import checkpoint_path
+from serving.weights.locks import try_exclusive
 from serving.wire import Failed, Finished, HandedBack, Tokens
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import wait_until
@@ -72,6 +73,12 @@ def test_sleep_gives_the_memory_of_the_cache_back_and_a_round_trip_gives_the_sam
     after.end()
     assert after.tokens == before.tokens
     assert exact.state().tiers["half"] == "asleep"
+
+
+def test_a_host_holds_the_checkpoint_of_its_engines(exact: RealHost) -> None:
+    folder = checkpoint_path(exact.fleet.model("exact"), exact.state_folder)
+    with try_exclusive(folder.parent / ".store" / "leases" / folder.name) as free:
+        assert not free
 
 
 def test_an_evicted_generation_resumes_to_the_same_tokens(exact: RealHost) -> None:
