@@ -54,6 +54,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             "models.0",
             "below min_replicas",
         ),
+        (("hosts:", "weights: {budget_gib: 0}\nhosts:"), "weights.budget_gib", "greater than 0"),
         (("starts_with: tiny", "starts_with: huge"), "whole file", "not one of the models"),
         (
             ("name: tiny,", "name: tiny, min_replicas: 2, max_replicas: 2,"),

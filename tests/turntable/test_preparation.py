@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from serving.config import Fleet, StateFolder, load_fleet
+from serving.config.fleet import WeightsSettings
+from serving.errors import WeightsError
 from turntable.supervision.preparation import StorageFailed, prepare_instance
 from turntable.supervision.programs import environment, repository
 
@@ -44,3 +46,16 @@ def test_a_storage_that_cannot_be_made_is_named(
 
     assert caught.value.where == str(state.dagster)
     assert "nowhere" in caught.value.what
+
+
+def test_the_fleets_budget_for_weights_is_kept(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(folder: Path, _progress: object) -> None:
+        (folder / "model.safetensors").write_bytes(b"weights" * 1000)
+
+    monkeypatch.setattr("serving.weights.recipes.convert_packaged", convert)
+    state = StateFolder(tmp_path)
+    small = fleet.model_copy(update={"weights": WeightsSettings(budget_gib=1e-6)})
+    with pytest.raises(WeightsError, match="does not fit"):
+        prepare_instance(small, state, environment(small, FLEET_FILE, state, os.environ), print)
