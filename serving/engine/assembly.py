@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 from fastapi import FastAPI
 
-from serving.config import Fleet, StateFolder
+from serving.config import Fleet, HostSettings, StateFolder
 from serving.engine import records
 from serving.engine.app import build_app
 from serving.engine.decisions import HostDecisions
@@ -87,8 +87,12 @@ def assemble(
     obeyed = plan_file.read()
     decisions = HostDecisions(
         name,
-        {model.name: Limits(model.slots, model.interactive_cap) for model in fleet.models},
+        {
+            model.name: Limits(model.slots, model.interactive_cap, int(model.kv_cache_gib * _GIB))
+            for model in fleet.models
+        },
         budget_bytes=int(settings.host_memory_gib * _GIB),
+        device_bytes=_device_bytes(settings),
         drain_s=options.drain_s,
         obeyed=obeyed,
     )
@@ -110,6 +114,15 @@ def assemble(
     host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
+
+
+def _device_bytes(settings: HostSettings) -> int | None:
+    """What two awake models may hold; None: what the other engines leave of the host's budget."""
+    if settings.accelerator == "cuda":
+        # An engine's device memory is not measured, so two are never awake at once.
+        return 0
+    gib = settings.device_memory_gib
+    return None if gib is None else int(gib * _GIB)
 
 
 def _lifespan(
@@ -153,9 +166,10 @@ async def _sample(
     """Measure memory and load about once a second and pass them on."""
     owner, reported_tokens = host.owner, 0
     while True:
+        changes = owner.decisions.residency.changes
         engines = await asyncio.to_thread(owner.engines.memory_bytes)
         own = await asyncio.to_thread(own_memory_bytes)
-        owner.post(ev.Measured(engines))
+        owner.post(ev.Measured(engines, changes))
         host.view.sampled(own + sum(engines.values()))
         new_tokens, reported_tokens = owner.output_tokens - reported_tokens, owner.output_tokens
         state = host.view.now()

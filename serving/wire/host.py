@@ -31,7 +31,7 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     phase: HostPhase
     awake_model: str | None
     swap_target: str | None = None
-    """While swapping: the model that will be awake."""
+    """The model that will be awake; also in phase serving, while it wakes before the old sleeps."""
     plan_id: int
     """The last plan obeyed; 0 before the first."""
     tiers: dict[str, Tier]
@@ -74,4 +74,6 @@ class SwapReport(msgspec.Struct, frozen=True, kw_only=True):
     phases_s: dict[str, float]
     handed_back: int
     """Generations given back to the gateway."""
+    service_gap_s: float = 0.0
+    """How long no awake model admitted."""
     error: str | None = None

@@ -90,9 +90,11 @@ class Moved:
 
 @dataclass(frozen=True)
 class Measured:
-    """Memory of the engines that are not awake, by model."""
+    """Memory of the engines, by model."""
 
     memory_bytes: dict[str, int]
+    changes: int | None = None
+    """How many changes of a tier there had been before it was measured (`Residency.changes`)."""
 
 
 @dataclass(frozen=True)

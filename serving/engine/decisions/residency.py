@@ -5,7 +5,7 @@ one is parked, and when all are parked, stopped. Within it, models on disk are b
 one at a time, so that the first hotswap to them takes seconds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from serving.engine.decisions.events import Move
 from serving.wire import Tier
@@ -14,14 +14,28 @@ from serving.wire import Tier
 class Residency:
     """Tiers and measured memory of a host's models, least recently awake first."""
 
-    def __init__(self, models: Iterable[str], *, budget_bytes: int) -> None:
+    def __init__(
+        self,
+        models: Iterable[str],
+        *,
+        budget_bytes: int,
+        device_bytes: int | None = 0,
+        kv_cache_bytes: Mapping[str, int] | None = None,
+    ) -> None:
+        """`device_bytes` bounds two awake models; None: they share `budget_bytes` with the rest."""
         self.tiers: dict[str, Tier] = dict.fromkeys(models, "disk")
         self.memory_bytes: dict[str, int] = {}
         self.moving: str | None = None
         """The model whose tier is being changed in the background."""
         self.prewarm = False
         """Whether models on disk may be brought to `asleep`."""
+        self.changes = 0
+        """Counts changes of a tier, so that a measurement can say which tiers it saw."""
         self._budget_bytes = budget_bytes
+        self._device_bytes = device_bytes
+        self._kv_cache_bytes = dict(kv_cache_bytes or {})
+        self._loaded_bytes: dict[str, int] = {}
+        """What each model holds when it is awake, its whole KV cache counted."""
         self._order: list[str] = list(self.tiers)[::-1]
         self._left_on_disk: set[str] = set()
         self._measured = True
@@ -34,16 +48,38 @@ class Residency:
             self._left_on_disk.discard(model)
         if tier != self.tiers[model]:
             self._measured = False
+            self.changes += 1
         self.tiers[model] = tier
 
     def leave_on_disk(self, model: str) -> None:
         """Do not prewarm `model` before it has been awake again: it failed, or does not fit."""
         self._left_on_disk.add(model)
 
-    def measured(self, memory_bytes: dict[str, int]) -> None:
-        """Take over what the engines hold now."""
+    def measured(self, memory_bytes: dict[str, int], changes: int | None = None) -> None:
+        """Take over what the engines hold, unless a tier has changed since `changes`."""
+        if changes not in (None, self.changes):
+            return
         self.memory_bytes = dict(memory_bytes)
         self._measured = True
+        for model, size in memory_bytes.items():
+            asleep_bytes = size + self._kv_cache_bytes.get(model, 0)
+            if self.tiers[model] == "asleep":
+                self._loaded_bytes[model] = asleep_bytes
+            elif self.tiers[model] == "awake":
+                # Of its KV cache, what was never used is not resident: count the whole of it.
+                known = self._loaded_bytes.get(model, asleep_bytes)
+                self._loaded_bytes[model] = max(known, size)
+
+    def fits_beside(self, new: str, awake: str) -> bool:
+        """Whether both may be awake at once. What was never measured does not fit."""
+        if self.moving is not None:
+            return False
+        both = [self._loaded_bytes.get(model) for model in (new, awake)]
+        if self._device_bytes is not None:
+            return _within(self._device_bytes, both)
+        others = [self._loaded_bytes.get(m) for m in self._idle("asleep") if m != new]
+        parked = [self.memory_bytes.get(m) for m in self._idle("parked") if m != new]
+        return _within(self._budget_bytes, both + others + parked)
 
     def next_move(self, *, busy: bool) -> Move | None:
         """The background change that is due, if one is; `busy` postpones what is not pressing.
@@ -85,3 +121,13 @@ class Residency:
             if model not in self._left_on_disk:
                 return Move(model, "asleep")
         return None
+
+
+def _within(budget_bytes: int, sizes: Iterable[int | None]) -> bool:
+    """Whether all sizes are known and fit together."""
+    total_bytes = 0
+    for size in sizes:
+        if size is None:
+            return False
+        total_bytes += size
+    return total_bytes <= budget_bytes
