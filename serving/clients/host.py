@@ -39,6 +39,14 @@ class HostClient:
         answer = self._ask("PUT", "/awake", content=body, timeout=timeout_s)
         return msgspec.json.decode(answer.content, type=SwapReport)
 
+    def cancel(self, plan_id: int) -> None:
+        """Withdraw the hotswap of a plan while it waits or has not fenced yet.
+
+        Its `swap` then raises PlanRefused, or reports the outcome `cancelled`. Raises PlanRefused
+        when there is nothing left to cancel.
+        """
+        self._ask("DELETE", f"/awake/{plan_id}", timeout=_ANSWER_S)
+
     def ready(self) -> bool:
         """Whether the host serves its awake model now; False also when it cannot be reached."""
         try:

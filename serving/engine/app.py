@@ -72,6 +72,11 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
         command = _decoded(msgspec.json.Decoder(SwapCommand), await request.body(), view)
         return _json(await owner.swap(command))
 
+    @app.delete("/awake/{plan_id}", dependencies=admin)
+    async def cancel(plan_id: int) -> Response:
+        await owner.cancel_swap(plan_id)
+        return Response(status_code=204, headers=_WIRE)
+
 
 def _generation_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list[Any]) -> None:
     decoder = msgspec.msgpack.Decoder(GenerateRequest)

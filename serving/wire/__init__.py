@@ -25,6 +25,7 @@ from serving.wire.host import (
     HostState,
     SwapCommand,
     SwapOutcome,
+    SwapPolicy,
     SwapReport,
     Tier,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "StructuredSpec",
     "SwapCommand",
     "SwapOutcome",
+    "SwapPolicy",
     "SwapReport",
     "Tier",
     "TokenLogprobs",

@@ -1,12 +1,14 @@
 """An engine host's state and the command that changes its awake model (JSON on the wire)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Tier = Literal["awake", "asleep", "parked", "disk", "absent"]
 HostPhase = Literal["starting", "serving", "swapping", "failed"]
-SwapOutcome = Literal["committed", "unchanged", "rolled_back", "failed"]
+SwapOutcome = Literal["committed", "unchanged", "rolled_back", "cancelled", "failed"]
+SwapPolicy = Literal["hand_back", "drain"]
+DrainSeconds = Annotated[float, msgspec.Meta(ge=0, le=120)]
 
 
 class ClassCounts(msgspec.Struct, frozen=True):
@@ -58,6 +60,10 @@ class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
     plan_id: int
     reason: str
     expected_awake: str | None = None
+    policy: SwapPolicy = "hand_back"
+    """What happens to running generations: given back at once, or first left time to end."""
+    drain_s: DrainSeconds | None = None
+    """How much time; absent: the host's own. Also for what is not evictable when handing back."""
 
 
 class SwapReport(msgspec.Struct, frozen=True, kw_only=True):

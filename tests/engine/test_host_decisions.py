@@ -10,7 +10,7 @@ from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.host import Limits
-from serving.wire import Finished, HandedBack, RequestClass, SwapCommand
+from serving.wire import Finished, HandedBack, RequestClass, SwapCommand, SwapPolicy
 
 MODELS = {"a": Limits(4, 2, 2), "b": Limits(3, 3, 1), "c": Limits(2, 1, 3)}
 WEIGHTS = {"a": 4, "b": 5, "c": 6}
@@ -134,10 +134,22 @@ class HostWorld(RuleBasedStateMachine):
         model=st.one_of(st.none(), models),
         budget=st.sampled_from([4, 12, 24, 40]),
         device=st.sampled_from([None, 0, 16, 40]),
+        second=st.one_of(st.none(), models),
     )
-    def boot(self, model: str | None, budget: int = 10, device: int | None = 0) -> None:
+    def boot(
+        self,
+        model: str | None,
+        budget: int = 10,
+        device: int | None = 0,
+        second: str | None = None,
+    ) -> None:
+        """Start, often with a hotswap behind it: then two models are known."""
         self.make_host(budget=budget, device=device)
         self.perform(self.host.boot(model, self.now))
+        if second is not None:
+            self.the_steps_go_well_and_memory_is_measured()
+            self.a_hotswap_is_asked_for(second, 1)
+            self.the_steps_go_well_and_memory_is_measured()
 
     @rule(
         model=models,
@@ -170,14 +182,25 @@ class HostWorld(RuleBasedStateMachine):
     def a_client_goes_away(self, data: st.DataObject) -> None:
         self.apply(ev.Cancelled(data.draw(st.sampled_from(sorted(self.open)))))
 
-    @rule(model=models, plan=st.sampled_from([-1, 0, 1, 1, 1, 2]))
-    def a_hotswap_is_asked_for(self, model: str, plan: int) -> None:
+    @rule(
+        model=models,
+        plan=st.sampled_from([-1, 0, 1, 1, 1, 2]),
+        policy=st.sampled_from(["hand_back", "drain"]),
+    )
+    def a_hotswap_is_asked_for(
+        self, model: str, plan: int, policy: SwapPolicy = "hand_back"
+    ) -> None:
         self.count += 1
         self.tickets.add(self.count)
         plan_id = self.host.obeyed.plan_id + plan
-        self.apply(
-            ev.SwapAsked(self.count, SwapCommand(model=model, plan_id=plan_id, reason="test"))
-        )
+        command = SwapCommand(model=model, plan_id=plan_id, reason="test", policy=policy)
+        self.apply(ev.SwapAsked(self.count, command))
+
+    @rule(plan=st.integers(-1, 2))
+    def a_hotswap_is_cancelled(self, plan: int) -> None:
+        self.count += 1
+        self.tickets.add(self.count)
+        self.apply(ev.CancelAsked(self.count, self.host.obeyed.plan_id + plan))
 
     @precondition(lambda self: self.step is not None)
     @rule(works=st.sampled_from([True, True, True, False]))
@@ -346,9 +369,8 @@ def ask(world: HostWorld, model: str) -> list[ev.Effect]:
 
 
 def outcome(effects: list[ev.Effect]) -> str:
-    (answer,) = [effect for effect in effects if isinstance(effect, ev.Answer)]
-    assert answer.report is not None
-    return answer.report.outcome
+    (report,) = [e.report for e in effects if isinstance(e, ev.Answer) and e.report]
+    return report.outcome
 
 
 def test_a_hotswap_sleeps_the_old_wakes_the_new_checks_it_and_commits() -> None:

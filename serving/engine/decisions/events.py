@@ -52,6 +52,14 @@ class SwapAsked:
 
 
 @dataclass(frozen=True)
+class CancelAsked:
+    """Nobody needs the hotswap of this plan any more; `ticket` names it in the answer."""
+
+    ticket: int
+    plan_id: int
+
+
+@dataclass(frozen=True)
 class StepDone:
     """The transaction's step number `step` ended; `error` is None if it did what was asked."""
 
@@ -113,6 +121,7 @@ Event = (
     | StreamEnded
     | Cancelled
     | SwapAsked
+    | CancelAsked
     | StepDone
     | DrainExpired
     | EngineLost
@@ -221,7 +230,7 @@ class RememberPlan:
 
 @dataclass(frozen=True)
 class Answer:
-    """The swap command's answer: a report, or why it is refused."""
+    """The answer to who holds the ticket: done, with a report after a hotswap, or refused."""
 
     ticket: int
     report: SwapReport | None

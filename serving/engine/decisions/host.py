@@ -4,16 +4,16 @@
 place that changes the host's state; nothing here waits, and nothing here can fail.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serving.engine.decisions import events as ev
-from serving.engine.decisions.fencing import ObeyedPlan, refusal, repeats
+from serving.engine.decisions.commands import Commands
+from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generations import Generations
 from serving.engine.decisions.residency import Residency
 from serving.engine.decisions.transaction import Transaction
-from serving.wire import Failed, HandedBack, HostPhase, SwapReport
+from serving.wire import Failed, HandedBack, HostPhase
 
 _RETRY_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 
@@ -44,7 +44,7 @@ class HostDecisions:
         self.phase: HostPhase = "starting"
         self.awake: str | None = None
         self.failure: str | None = None
-        self.obeyed = obeyed
+        self.commands = Commands(host, models, obeyed)
         self.generations = Generations()
         self.admission = self.generations.admission
         self.residency = Residency(
@@ -56,17 +56,23 @@ class HostDecisions:
         self.transaction: Transaction | None = None
         self._models = dict(models)
         self._drain_s = drain_s
-        self._commands: deque[ev.SwapAsked] = deque()
         self._home: str | None = None
         self._steps = 0
         self._retries = 0
         self._ending = False
 
     @property
+    def obeyed(self) -> ObeyedPlan:
+        """The last plan obeyed."""
+        return self.commands.obeyed
+
+    @property
     def swap_target(self) -> str | None:
         """The model that will be awake, if it is not yet."""
-        target = self.transaction.to_model if self.transaction else None
-        return target if target != self.awake else None
+        transaction = self.transaction
+        if transaction is None or transaction.switched:
+            return None
+        return None if transaction.cancelled and transaction.old_serves else transaction.to_model
 
     def boot(self, model: str | None, now: float) -> list[ev.Effect]:
         """The first decision: start `model`, or wait for a plan when there is none."""
@@ -91,8 +97,10 @@ class HostDecisions:
             case ev.Cancelled():
                 return self.generations.cancelled(event.key)
             case ev.SwapAsked():
-                self._commands.append(event)
+                self.commands.waiting.append(event)
                 return []
+            case ev.CancelAsked():
+                return self.commands.cancel(event, self.transaction)
             case ev.EngineLost():
                 return self._engine_lost(event, now)
             case ev.ShutdownAsked():
@@ -144,18 +152,27 @@ class HostDecisions:
         ]
 
     def _hand_back(self, transaction: Transaction, now: float) -> list[ev.Effect]:
-        """Give back what waits and runs; what is not evictable gets time to end."""
+        """Give back what waits and, unless it is to drain, what runs.
+
+        What stays, because it is to drain or is not evictable, gets time to end.
+        """
+        frame, command = HandedBack("hotswap"), transaction.command
         transaction.handed_back = len(self.admission.waiting)
-        effects = self.generations.close_waiting(HandedBack("hotswap"))
-        halts = self.generations.halt_running(HandedBack("hotswap"), evictable_only=True)
-        transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in halts)
-        effects += halts
+        effects = self.generations.close_waiting(frame)
+        if command is None or command.policy == "hand_back":
+            halts = self.generations.halt_running(frame, evictable_only=True)
+            transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in halts)
+            effects += halts
         if transaction.wakes_first:
             self.generations.leave()
             self._serve(transaction.to_model)
         if self.generations.none_on_engines():
             return effects + self._step_done(transaction, None, now)
-        return [*effects, ev.DrainTimer(transaction.step, self._drain_s)]
+        asked_s = command.drain_s if command else None
+        return [
+            *effects,
+            ev.DrainTimer(transaction.step, self._drain_s if asked_s is None else asked_s),
+        ]
 
     def _drained(self, transaction: Transaction) -> list[ev.Effect]:
         """Time is up: what is still on the old engine is handed back."""
@@ -172,13 +189,15 @@ class HostDecisions:
         """Everything that has become possible with the last event."""
         if self._ending:
             done = [ev.ShutDown()] if self.generations.none_on_engines() else []
-            return [*self._refuse_commands(), *done]
+            refused = self.commands.refuse_all(self.transaction, "the host is shutting down")
+            self.transaction = None
+            return [*refused, *done]
         effects: list[ev.Effect] = []
         transaction = self.transaction
         if transaction and transaction.phase == "hand_back" and self._handed_back(transaction):
             effects += self._step_done(transaction, None, now)
-        while self.transaction is None and self._commands:
-            effects += self._command(self._commands.popleft(), now)
+        while self.transaction is None and self.commands.waiting:
+            effects += self._command(self.commands.waiting.popleft(), now)
         if self.phase == "serving":
             effects += self.admission.step(now)
         if self.phase == "serving" and self.transaction is None:
@@ -192,43 +211,13 @@ class HostDecisions:
             transaction.wakes_first or not self.admission.running
         )
 
-    def _refuse_commands(self) -> list[ev.Effect]:
-        tickets = [asked.ticket for asked in self._commands]
-        if self.transaction is not None and self.transaction.ticket is not None:
-            tickets.append(self.transaction.ticket)
-        self._commands.clear()
-        self.transaction = None
-        return [ev.Answer(ticket, None, "the host is shutting down") for ticket in tickets]
-
     # ---------------------------------------------------------------- hotswaps
 
     def _command(self, asked: ev.SwapAsked, now: float) -> list[ev.Effect]:
-        command = asked.command
-        refused = refusal(command, self.obeyed, awake=self.awake, models=frozenset(self._models))
-        if refused is not None:
-            return [ev.Answer(asked.ticket, None, refused)]
-        if repeats(command, self.obeyed):
-            return [ev.Answer(asked.ticket, self.obeyed.report)]
-        self.obeyed = ObeyedPlan(command.plan_id, command.model, None)
-        remember: list[ev.Effect] = [ev.RememberPlan(command, None)]
-        if command.model == self.awake:
-            report = self._unchanged(asked)
-            self.obeyed = ObeyedPlan(command.plan_id, command.model, report)
-            return [ev.RememberPlan(command, report), ev.Answer(asked.ticket, report)]
-        return remember + self._begin(command.model, asked, now)
-
-    def _unchanged(self, asked: ev.SwapAsked) -> SwapReport:
-        return SwapReport(
-            host=self.host,
-            plan_id=asked.command.plan_id,
-            from_model=self.awake,
-            to_model=asked.command.model,
-            outcome="unchanged",
-            from_tier="awake",
-            total_s=0.0,
-            phases_s={},
-            handed_back=0,
-        )
+        answered = self.commands.answer(asked, self.awake)
+        if answered is not None:
+            return answered
+        return [self.commands.obey(asked), *self._begin(asked.command.model, asked, now)]
 
     def _begin(self, model: str, asked: ev.SwapAsked | None, now: float) -> list[ev.Effect]:
         """Start a transaction: fence now, or after the new model has woken where both fit."""
@@ -274,7 +263,7 @@ class HostDecisions:
             self._serve(model)
         else:
             effects = self._failed(transaction)
-        return effects + self._reported(transaction, now)
+        return effects + self.commands.reported(transaction, now)
 
     def _serve(self, model: str) -> None:
         """From here on `model` admits."""
@@ -293,6 +282,8 @@ class HostDecisions:
                 tiers.set_tier(old, "disk")
             case "wake" if error is None:
                 tiers.set_tier(new, "awake")
+            case "put_back" if error is None:
+                tiers.set_tier(new, "asleep")
             case "stop":
                 tiers.set_tier(new, "disk")
             case "rollback_wake" if old is not None:
@@ -306,18 +297,6 @@ class HostDecisions:
         delay_s = _RETRY_DELAYS_S[min(self._retries, len(_RETRY_DELAYS_S) - 1)]
         self._retries += 1
         return [ev.RetryTimer(delay_s)]
-
-    def _reported(self, transaction: Transaction, now: float) -> list[ev.Effect]:
-        command = transaction.command
-        if command is None or transaction.ticket is None:
-            return []
-        report = transaction.report(self.host, now)
-        self.obeyed = ObeyedPlan(command.plan_id, command.model, report)
-        return [
-            ev.RememberPlan(command, report),
-            ev.SwapEnded(command, report),
-            ev.Answer(transaction.ticket, report),
-        ]
 
     # ---------------------------------------------------------------- recovery
 

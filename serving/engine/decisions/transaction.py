@@ -11,7 +11,11 @@ wakes first, and the old one serves until it has passed its canary:
 
     wake -> canary -> hand_back -> sleep -> committed
       |       |
-      +-------+-> stop -> rolled back
+      +-------+-> stop -> rolled back, or cancelled
+
+Until then it can be cancelled: the new one is then put back to sleep when its step has ended.
+
+    wake, canary -> put_back -> cancelled
 
 Pure: `begin` and `advance` give the next step; who performs it reports back with its number.
 """
@@ -28,6 +32,7 @@ Phase = Literal[
     "stop_old",
     "wake",
     "canary",
+    "put_back",
     "stop",
     "rollback_wake",
     "rollback_canary",
@@ -49,6 +54,8 @@ class Transaction:
     """The old model serves until the new one is awake and checked."""
     old_lost: bool = False
     """The old engine died before the switch."""
+    cancelled: bool = False
+    """Nobody needs it any more; holds as long as the old model serves."""
     checked_lost: str | None = None
     """Why the engine under check died."""
     handed_back: int = 0
@@ -75,6 +82,18 @@ class Transaction:
         if checked.get(self.phase) == model:
             self.checked_lost = reason
 
+    def cancel(self) -> bool:
+        """Do not switch; False: the old model is fenced, or gone, and this must be carried out."""
+        if not self.old_serves:
+            return False
+        self.cancelled = True
+        return True
+
+    @property
+    def old_serves(self) -> bool:
+        """Whether the old model still admits."""
+        return self.wakes_first and not self.old_lost and not self.switched
+
     @property
     def switched(self) -> bool:
         """Whether the new model took over while the old one was still awake."""
@@ -95,7 +114,7 @@ class Transaction:
         return self._next(failed=error is not None)
 
     def _note(self, error: str) -> None:
-        if self.phase in ("wake", "canary"):
+        if self.phase in ("wake", "canary", "put_back"):
             self.error = f"{self.phase} of {self.to_model} failed: {error}"
         elif self.phase in ("rollback_wake", "rollback_canary"):
             self.error = f"{self.error}; then {self.phase} of {self.from_model} failed: {error}"
@@ -114,18 +133,26 @@ class Transaction:
             case "hand_back" | "sleep" | "stop_old":
                 self.phase = "wake"
                 return Wake(self.step, self.to_model)
+            case "wake" | "canary" if not failed and self.cancelled and self.old_serves:
+                self.phase = "put_back"
+                return Sleep(self.step, self.to_model, 1)
             case "wake" if not failed:
                 self.phase = "canary"
                 return Check(self.step, self.to_model)
-            case "canary" if not failed and self.wakes_first and not self.old_lost:
+            case "canary" if not failed and self.old_serves:
                 self.phase = "hand_back"
             case "canary" if not failed:
                 self.outcome = "committed"
-            case "wake" | "canary":
+            case "put_back" if not failed and self.old_serves:
+                self.outcome = "cancelled"
+            case "put_back" if not failed and self.from_model is not None:
+                self.phase = "rollback_wake"
+                return Wake(self.step, self.from_model)
+            case "wake" | "canary" | "put_back":
                 self.phase = "stop"
                 return Stop(self.step, self.to_model)
-            case "stop" if self.wakes_first and not self.old_lost:
-                self.outcome = "rolled_back"
+            case "stop" if self.old_serves:
+                self.outcome = "cancelled" if self.cancelled else "rolled_back"
             case "stop" if self.from_model is not None:
                 self.phase = "rollback_wake"
                 return Wake(self.step, self.from_model)
@@ -147,7 +174,7 @@ class Transaction:
         match self.outcome:
             case "committed":
                 return self.to_model
-            case "rolled_back":
+            case "rolled_back" | "cancelled":
                 return self.from_model
             case _:
                 return None
