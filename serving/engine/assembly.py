@@ -93,6 +93,8 @@ def assemble(
         },
         budget_bytes=int(settings.host_memory_gib * _GIB),
         device_bytes=_device_bytes(settings),
+        # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
+        loads_beside=settings.accelerator == "cpu",
         drain_s=options.drain_s,
         obeyed=obeyed,
     )
@@ -108,7 +110,6 @@ def assemble(
     registered = {model.name for model in fleet.models}
     planned = obeyed.model if obeyed.model in registered else None
     app = build_app(owner, view, metrics, token=state.token("admin"))
-    # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
     prewarm_after_s = options.prewarm_after_s if settings.accelerator == "cpu" else None
     first_model = settings.starts_with or planned
     host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)

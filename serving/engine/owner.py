@@ -21,7 +21,7 @@ from serving.engine.plan_file import PlanFile
 from serving.engine.records import EventSink
 from serving.engine.streams import GenerationStream, ending, pump
 from serving.errors import PlanRefused
-from serving.wire import Admitted, GenerateRequest, SwapCommand, SwapReport
+from serving.wire import Admitted, GenerateRequest, IdleTier, SwapCommand, SwapReport, TierReport
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +94,13 @@ class HostOwner:
         self.post(ev.SwapAsked(ticket, command))
         # A client that gives up does not undo a hotswap.
         report: SwapReport = await asyncio.shield(answer)
+        return report
+
+    async def change_tier(self, model: str, tier: IdleTier) -> TierReport:
+        """Bring a model that is not awake to a tier. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.TierAsked(ticket, model, tier, time.monotonic()))
+        report: TierReport = await asyncio.shield(answer)
         return report
 
     async def cancel_swap(self, plan_id: int) -> None:

@@ -43,6 +43,8 @@ class StateView:
             memory_bytes=self._memory_bytes,
             versions=self._versions,
             failure=decisions.failure,
+            moving=decisions.residency.moving,
+            tiers_wanted=decisions.tier_requests.wanted(),
         )
 
     async def after(self, revision: int, wait_s: float) -> HostState:
@@ -64,6 +66,8 @@ class StateView:
             decisions.swap_target,
             decisions.obeyed.plan_id,
             tuple(decisions.residency.tiers.values()),
+            decisions.residency.moving,
+            tuple(decisions.tier_requests.wanted()),
         )
         if seen != self._seen:
             self._seen = seen

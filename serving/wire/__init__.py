@@ -23,11 +23,15 @@ from serving.wire.host import (
     ClassCounts,
     HostPhase,
     HostState,
+    IdleTier,
     SwapCommand,
     SwapOutcome,
     SwapPolicy,
     SwapReport,
     Tier,
+    TierCommand,
+    TierMove,
+    TierReport,
 )
 from serving.wire.version import WIRE_HEADER, WIRE_VERSION, check_wire_version
 
@@ -45,6 +49,7 @@ __all__ = [
     "HandedBackReason",
     "HostPhase",
     "HostState",
+    "IdleTier",
     "RequestClass",
     "SamplingSpec",
     "StructuredSpec",
@@ -53,6 +58,9 @@ __all__ = [
     "SwapPolicy",
     "SwapReport",
     "Tier",
+    "TierCommand",
+    "TierMove",
+    "TierReport",
     "TokenLogprobs",
     "Tokens",
     "check_wire_version",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 Tier = Literal["awake", "asleep", "parked", "disk", "absent"]
+IdleTier = Literal["asleep", "parked", "disk"]
 HostPhase = Literal["starting", "serving", "swapping", "failed"]
 SwapOutcome = Literal["committed", "unchanged", "rolled_back", "cancelled", "failed"]
 SwapPolicy = Literal["hand_back", "drain"]
@@ -16,6 +17,13 @@ class ClassCounts(msgspec.Struct, frozen=True):
 
     interactive: int = 0
     batch: int = 0
+
+
+class TierMove(msgspec.Struct, frozen=True):
+    """A model that is not awake, on its way to a tier."""
+
+    model: str
+    tier: IdleTier
 
 
 class HostState(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +54,10 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     failure: str | None = None
     """In phase failed: what is wrong."""
+    moving: TierMove | None = None
+    """What changes its tier in the background now."""
+    tiers_wanted: list[TierMove] = []
+    """Changes of tier asked for, in the order of their turn."""
 
 
 class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,3 +95,24 @@ class SwapReport(msgspec.Struct, frozen=True, kw_only=True):
     service_gap_s: float = 0.0
     """How long no awake model admitted."""
     error: str | None = None
+
+
+class TierCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """`PUT /tiers/{model}`: bring a model that is not awake to `tier`.
+
+    Refused (409) when the model is awake, or when the host's memory has no room for it.
+    """
+
+    tier: IdleTier
+
+
+class TierReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a TierCommand did: `tier` is where the model is now."""
+
+    host: str
+    model: str
+    from_tier: Tier
+    tier: Tier
+    total_s: float
+    error: str | None = None
+    """Why `tier` is not the one asked for."""

@@ -10,7 +10,15 @@ from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.host import Limits
-from serving.wire import Finished, HandedBack, RequestClass, SwapCommand, SwapPolicy
+from serving.wire import (
+    Finished,
+    HandedBack,
+    IdleTier,
+    RequestClass,
+    SwapCommand,
+    SwapPolicy,
+    SwapReport,
+)
 
 MODELS = {"a": Limits(4, 2, 2), "b": Limits(3, 3, 1), "c": Limits(2, 1, 3)}
 WEIGHTS = {"a": 4, "b": 5, "c": 6}
@@ -28,6 +36,7 @@ class HostWorld(RuleBasedStateMachine):
         self.count = 0
         self.make_host(budget=10, device=0)
         self.idle_engines: dict[str, str] = {}
+        self.measured: set[str] = set()
         self.awake_engines: set[str] = set()
         self.step: Step | None = None
         self.move: ev.Move | None = None
@@ -111,6 +120,11 @@ class HostWorld(RuleBasedStateMachine):
     def on_move(self, effect: ev.Move) -> None:
         assert self.move is None, "two background moves at once"
         assert effect.model != self.host.awake
+        if effect.tier == "asleep" and effect.model in self.measured:
+            idle = sum(self.size(model) for model in self.idle_engines if model != effect.model)
+            limits = MODELS[effect.model]
+            needed = PROCESS + WEIGHTS[effect.model] + limits.kv_cache_bytes
+            assert idle + needed <= self.budget, "loaded beyond the budget"
         self.move = effect
 
     def on_step(self, effect: Step) -> None:
@@ -196,6 +210,12 @@ class HostWorld(RuleBasedStateMachine):
         command = SwapCommand(model=model, plan_id=plan_id, reason="test", policy=policy)
         self.apply(ev.SwapAsked(self.count, command))
 
+    @rule(model=models, tier=st.sampled_from(["asleep", "parked", "disk"]))
+    def a_tier_is_asked_for(self, model: str, tier: IdleTier) -> None:
+        self.count += 1
+        self.tickets.add(self.count)
+        self.apply(ev.TierAsked(self.count, model, tier, self.now))
+
     @rule(plan=st.integers(-1, 2))
     def a_hotswap_is_cancelled(self, plan: int) -> None:
         self.count += 1
@@ -243,6 +263,7 @@ class HostWorld(RuleBasedStateMachine):
     def memory_is_measured(self) -> None:
         models = self.awake_engines | self.idle_engines.keys()
         changes = self.host.residency.changes
+        self.measured |= {m for m in models if self.idle_engines.get(m) != "parked"}
         self.apply(ev.Measured({model: self.size(model) for model in models}, changes))
 
     @rule()
@@ -346,9 +367,9 @@ TestAnyOrderOfEvents = HostWorld.TestCase
 # ---------------------------------------------------------------- the transaction, step by step
 
 
-def started(first: str = "a", *, device: int | None = 0) -> HostWorld:
+def started(first: str = "a", *, budget: int = 10, device: int | None = 0) -> HostWorld:
     world = HostWorld()
-    world.boot(first, 10, device)
+    world.boot(first, budget, device)
     world.the_step_ends(works=True)
     world.the_step_ends(works=True)
     assert world.host.phase == "serving"
@@ -368,9 +389,14 @@ def ask(world: HostWorld, model: str) -> list[ev.Effect]:
     return answers
 
 
+def report_of(effects: list[ev.Effect]) -> SwapReport:
+    answers = [effect.report for effect in effects if isinstance(effect, ev.Answer)]
+    (report,) = [answer for answer in answers if isinstance(answer, SwapReport)]
+    return report
+
+
 def outcome(effects: list[ev.Effect]) -> str:
-    (report,) = [e.report for e in effects if isinstance(e, ev.Answer) and e.report]
-    return report.outcome
+    return report_of(effects).outcome
 
 
 def test_a_hotswap_sleeps_the_old_wakes_the_new_checks_it_and_commits() -> None:

@@ -6,7 +6,7 @@ from serving.config import Fleet, StateFolder
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.residency import Residency
 from serving.wire import Finished, HandedBack, HostState, SwapCommand, SwapReport
-from tests.engine.test_host_decisions import HostWorld, Step, ask, outcome, started
+from tests.engine.test_host_decisions import HostWorld, Step, ask, outcome, report_of, started
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 
@@ -26,11 +26,6 @@ def both_fit(first: str = "a", other: str = "b") -> HostWorld:
 
 def steps(effects: list[ev.Effect]) -> list[tuple[str, str]]:
     return [(type(e).__name__, e.model) for e in effects if isinstance(e, Step)]
-
-
-def report_of(effects: list[ev.Effect]) -> SwapReport:
-    (report,) = [e.report for e in effects if isinstance(e, ev.Answer) and e.report]
-    return report
 
 
 def test_the_new_model_is_awake_and_checked_before_the_old_one_sleeps() -> None:

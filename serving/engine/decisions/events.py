@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 
 from serving.engine.protocol import SleepLevel
-from serving.wire import Failed, Finished, HandedBack, RequestClass, SwapCommand, SwapReport, Tier
+from serving.wire import (
+    Failed,
+    Finished,
+    HandedBack,
+    IdleTier,
+    RequestClass,
+    SwapCommand,
+    SwapReport,
+    Tier,
+    TierReport,
+)
 
 Terminal = Finished | HandedBack | Failed
 
@@ -57,6 +67,16 @@ class CancelAsked:
 
     ticket: int
     plan_id: int
+
+
+@dataclass(frozen=True)
+class TierAsked:
+    """Bring a model that is not awake to a tier; `ticket` names the request in the answer."""
+
+    ticket: int
+    model: str
+    tier: IdleTier
+    asked_at: float
 
 
 @dataclass(frozen=True)
@@ -122,6 +142,7 @@ Event = (
     | Cancelled
     | SwapAsked
     | CancelAsked
+    | TierAsked
     | StepDone
     | DrainExpired
     | EngineLost
@@ -202,7 +223,7 @@ class Move:
     """In the background, bring a model that is not awake to `tier`; Moved follows."""
 
     model: str
-    tier: Tier
+    tier: IdleTier
 
 
 @dataclass(frozen=True)
@@ -230,10 +251,10 @@ class RememberPlan:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to who holds the ticket: done, with a report after a hotswap, or refused."""
+    """The answer to who holds the ticket: done, with a report where there is one, or refused."""
 
     ticket: int
-    report: SwapReport | None
+    report: SwapReport | TierReport | None
     refusal: str | None = None
 
 

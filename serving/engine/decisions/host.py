@@ -12,6 +12,7 @@ from serving.engine.decisions.commands import Commands
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generations import Generations
 from serving.engine.decisions.residency import Residency
+from serving.engine.decisions.tier_requests import TierRequests
 from serving.engine.decisions.transaction import Transaction
 from serving.wire import Failed, HandedBack, HostPhase
 
@@ -39,6 +40,7 @@ class HostDecisions:
         drain_s: float,
         obeyed: ObeyedPlan,
         device_bytes: int | None = 0,
+        loads_beside: bool = True,
     ) -> None:
         self.host = host
         self.phase: HostPhase = "starting"
@@ -51,8 +53,10 @@ class HostDecisions:
             models,
             budget_bytes=budget_bytes,
             device_bytes=device_bytes,
+            loads_beside=loads_beside,
             kv_cache_bytes={name: limits.kv_cache_bytes for name, limits in models.items()},
         )
+        self.tier_requests = TierRequests(host)
         self.transaction: Transaction | None = None
         self._models = dict(models)
         self._drain_s = drain_s
@@ -99,6 +103,9 @@ class HostDecisions:
             case ev.SwapAsked():
                 self.commands.waiting.append(event)
                 return []
+            case ev.TierAsked():
+                self.tier_requests.ask(event)
+                return []
             case ev.CancelAsked():
                 return self.commands.cancel(event, self.transaction)
             case ev.EngineLost():
@@ -126,6 +133,7 @@ class HostDecisions:
                     self.residency.leave_on_disk(model)
                 if model != self.awake:
                     self.residency.set_tier(model, tier)
+                return self.tier_requests.moved(event, now)
             case ev.Measured(memory_bytes, changes):
                 self.residency.measured(memory_bytes, changes)
             case ev.PrewarmAllowed():
@@ -191,7 +199,7 @@ class HostDecisions:
             done = [ev.ShutDown()] if self.generations.none_on_engines() else []
             refused = self.commands.refuse_all(self.transaction, "the host is shutting down")
             self.transaction = None
-            return [*refused, *done]
+            return [*refused, *self.tier_requests.refuse_all("the host is shutting down"), *done]
         effects: list[ev.Effect] = []
         transaction = self.transaction
         if transaction and transaction.phase == "hand_back" and self._handed_back(transaction):
@@ -201,9 +209,16 @@ class HostDecisions:
         if self.phase == "serving":
             effects += self.admission.step(now)
         if self.phase == "serving" and self.transaction is None:
-            move = self.residency.next_move(busy=self.admission.interactive_present())
-            effects += [move] if move else []
+            effects += self._background_move()
         return effects
+
+    def _background_move(self) -> list[ev.Effect]:
+        """What is over the budget gives way, then what was asked for, then prewarming."""
+        residency = self.residency
+        move = residency.demotion()
+        effects = self.tier_requests.next_move(residency) if residency.may_move else []
+        move = move or residency.next_move(busy=self.admission.interactive_present())
+        return [*effects, move] if move else effects
 
     def _handed_back(self, transaction: Transaction) -> bool:
         """Whether the old engine runs nothing any more."""
