@@ -23,7 +23,6 @@ from serving.engine.records import EventSink
 from serving.engine.state import StateView
 
 _GIB = 1024**3
-_SAMPLE_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +38,8 @@ class HostOptions:
 
     Not at once: loading a model takes a core for ten seconds, and when a host starts, the rest of
     a fleet on the same machine usually starts too."""
+    sample_s: float = 1.0
+    """How often memory and load are measured."""
     stop_s: float = 5.0
     """How long a stopping host waits for its streams to end."""
 
@@ -164,7 +165,7 @@ def _lifespan(
 async def _sample(
     host: EngineHost, metrics: HostMetrics, sink: EventSink, own_memory_bytes: Callable[[], int]
 ) -> None:
-    """Measure memory and load about once a second and pass them on."""
+    """Measure memory and load every now and then and pass them on."""
     owner, reported_tokens = host.owner, 0
     while True:
         changes = owner.decisions.residency.changes
@@ -176,4 +177,4 @@ async def _sample(
         state = host.view.now()
         metrics.sampled(state, new_tokens)
         sink.append(records.engine_sample(state, new_tokens))
-        await asyncio.sleep(_SAMPLE_S)
+        await asyncio.sleep(host.options.sample_s)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving.config import StateFolder
+from serving.engine.assembly import HostOptions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.events import Move
 from serving.engine.decisions.residency import Residency
@@ -16,6 +17,7 @@ from tests.engine.test_host_decisions import HostWorld, ask, started
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 
 GIB = 1024**3
+OPTIONS = HostOptions(prewarm_after_s=None, drain_s=0.2, sample_s=0.05)
 
 
 def asked(world: HostWorld, model: str, tier: IdleTier) -> list[ev.Effect]:
@@ -96,7 +98,7 @@ def test_what_does_not_fit_is_refused_with_its_sizes() -> None:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[FakeHost]:
     fleet = fake_fleet(["a", "b"], {"host-0": "a"})
-    with running_host(fleet, StateFolder(tmp_path), "host-0") as running:
+    with running_host(fleet, StateFolder(tmp_path), "host-0", options=OPTIONS) as running:
         yield running
 
 
@@ -130,7 +132,7 @@ def test_a_prefetched_model_is_swapped_in_from_its_tier(host: FakeHost) -> None:
 
 def test_progress_is_in_the_hosts_state(tmp_path: Path) -> None:
     fleet = fake_fleet(["a", "b"], {"host-0": "a"})
-    with running_host(fleet, StateFolder(tmp_path), "host-0") as host:
+    with running_host(fleet, StateFolder(tmp_path), "host-0", options=OPTIONS) as host:
         host.engines.start_s = 60.0  # longer than the test: the host is killed while it loads
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(change, host, "b", "asleep")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from serving.config import Fleet, StateFolder
+from serving.engine.assembly import HostOptions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.residency import Residency
 from serving.wire import Finished, HandedBack, HostState, SwapCommand, SwapReport
@@ -11,6 +12,7 @@ from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 
 GIB = 1024**3
+OPTIONS = HostOptions(prewarm_after_s=None, drain_s=0.2, sample_s=0.05)
 
 
 def both_fit(first: str = "a", other: str = "b") -> HostWorld:
@@ -182,7 +184,9 @@ def swapped_there_and_back(host: FakeHost) -> SwapReport:
 
 
 def test_a_host_with_memory_for_both_has_no_gap(tmp_path: Path) -> None:
-    with running_host(with_device_memory(4.5), StateFolder(tmp_path), "host-0") as host:
+    with running_host(
+        with_device_memory(4.5), StateFolder(tmp_path), "host-0", options=OPTIONS
+    ) as host:
         report = swapped_there_and_back(host)
         assert list(report.phases_s) == ["wake", "canary", "hand_back", "sleep"]
         assert report.service_gap_s == 0.0
@@ -192,7 +196,9 @@ def test_a_host_with_memory_for_both_has_no_gap(tmp_path: Path) -> None:
 
 
 def test_a_host_without_memory_for_both_lets_the_old_model_sleep_first(tmp_path: Path) -> None:
-    with running_host(with_device_memory(3.5), StateFolder(tmp_path), "host-0") as host:
+    with running_host(
+        with_device_memory(3.5), StateFolder(tmp_path), "host-0", options=OPTIONS
+    ) as host:
         report = swapped_there_and_back(host)
         assert list(report.phases_s) == ["hand_back", "sleep", "wake", "canary"]
         assert report.service_gap_s > 0.0
