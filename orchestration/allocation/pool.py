@@ -102,7 +102,7 @@ def _starting(host: HostSettings, demand: Mapping[str, ModelDemand]) -> Place:
 def _serving(state: HostState, known: set[str], age_s: float, cooldown_s: float) -> Place:
     because = None
     model = state.awake_model
-    if state.phase == "swapping":
+    if state.phase == "swapping" or state.swap_target is not None:
         model = state.swap_target or state.awake_model
         because = f"is swapping to {model}"
     elif age_s < cooldown_s:

@@ -7,7 +7,7 @@ import httpx
 import msgspec
 
 from serving.errors import HostError, HostUnreachable, PlanRefused
-from serving.wire import HostState, SwapCommand, SwapReport
+from serving.wire import HostState, IdleTier, SwapCommand, SwapReport, TierCommand, TierReport
 
 _ANSWER_S = 10.0
 _SWAP_S = 300.0
@@ -38,6 +38,23 @@ class HostClient:
         body = msgspec.json.encode(command)
         answer = self._ask("PUT", "/awake", content=body, timeout=timeout_s)
         return msgspec.json.decode(answer.content, type=SwapReport)
+
+    def cancel(self, plan_id: int) -> None:
+        """Withdraw the hotswap of a plan while it waits or has not fenced yet.
+
+        Its `swap` then raises PlanRefused, or reports the outcome `cancelled`. Raises PlanRefused
+        when there is nothing left to cancel.
+        """
+        self._ask("DELETE", f"/awake/{plan_id}", timeout=_ANSWER_S)
+
+    def change_tier(self, model: str, tier: IdleTier, *, timeout_s: float = _SWAP_S) -> TierReport:
+        """Bring a model that is not awake to a tier; returns when it is there, or was stopped.
+
+        Raises PlanRefused when it is awake or there is no room for it.
+        """
+        body = msgspec.json.encode(TierCommand(tier=tier))
+        answer = self._ask("PUT", f"/tiers/{model}", content=body, timeout=timeout_s)
+        return msgspec.json.decode(answer.content, type=TierReport)
 
     def ready(self) -> bool:
         """Whether the host serves its awake model now; False also when it cannot be reached."""

@@ -125,6 +125,13 @@ class HostSettings(_Section):
     host_memory_gib: float = Field(
         8.0, gt=0, description="host RAM for weights asleep and idle engines"
     )
+    device_memory_gib: float | None = Field(
+        None,
+        gt=0,
+        description="what two awake models may hold together, so that a hotswap wakes the new one "
+        "before the old one sleeps; absent: what other engines leave of `host_memory_gib`. "
+        "On cuda the old one always sleeps first",
+    )
     starts_with: ModelName | None = Field(None, description="awake at start; absent: the plan's")
 
 

@@ -22,6 +22,7 @@ from serving.wire import (
     WIRE_VERSION,
     GenerateRequest,
     SwapCommand,
+    TierCommand,
     check_wire_version,
     encode_frame,
 )
@@ -71,6 +72,16 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
     async def awake(request: Request) -> Response:
         command = _decoded(msgspec.json.Decoder(SwapCommand), await request.body(), view)
         return _json(await owner.swap(command))
+
+    @app.put("/tiers/{model}", dependencies=admin)
+    async def tier(model: str, request: Request) -> Response:
+        command = _decoded(msgspec.json.Decoder(TierCommand), await request.body(), view)
+        return _json(await owner.change_tier(model, command.tier))
+
+    @app.delete("/awake/{plan_id}", dependencies=admin)
+    async def cancel(plan_id: int) -> Response:
+        await owner.cancel_swap(plan_id)
+        return Response(status_code=204, headers=_WIRE)
 
 
 def _generation_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list[Any]) -> None:

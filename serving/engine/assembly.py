@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 from fastapi import FastAPI
 
-from serving.config import Fleet, StateFolder
+from serving.config import Fleet, HostSettings, StateFolder
 from serving.engine import records
 from serving.engine.app import build_app
 from serving.engine.decisions import HostDecisions
@@ -23,7 +23,6 @@ from serving.engine.records import EventSink
 from serving.engine.state import StateView
 
 _GIB = 1024**3
-_SAMPLE_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +38,8 @@ class HostOptions:
 
     Not at once: loading a model takes a core for ten seconds, and when a host starts, the rest of
     a fleet on the same machine usually starts too."""
+    sample_s: float = 1.0
+    """How often memory and load are measured."""
     stop_s: float = 5.0
     """How long a stopping host waits for its streams to end."""
 
@@ -87,8 +88,14 @@ def assemble(
     obeyed = plan_file.read()
     decisions = HostDecisions(
         name,
-        {model.name: Limits(model.slots, model.interactive_cap) for model in fleet.models},
+        {
+            model.name: Limits(model.slots, model.interactive_cap, int(model.kv_cache_gib * _GIB))
+            for model in fleet.models
+        },
         budget_bytes=int(settings.host_memory_gib * _GIB),
+        device_bytes=_device_bytes(settings),
+        # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
+        loads_beside=settings.accelerator == "cpu",
         drain_s=options.drain_s,
         obeyed=obeyed,
     )
@@ -104,12 +111,20 @@ def assemble(
     registered = {model.name for model in fleet.models}
     planned = obeyed.model if obeyed.model in registered else None
     app = build_app(owner, view, metrics, token=state.token("admin"))
-    # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
     prewarm_after_s = options.prewarm_after_s if settings.accelerator == "cpu" else None
     first_model = settings.starts_with or planned
     host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
+
+
+def _device_bytes(settings: HostSettings) -> int | None:
+    """What two awake models may hold; None: what the other engines leave of the host's budget."""
+    if settings.accelerator == "cuda":
+        # An engine's device memory is not measured, so two are never awake at once.
+        return 0
+    gib = settings.device_memory_gib
+    return None if gib is None else int(gib * _GIB)
 
 
 def _lifespan(
@@ -150,15 +165,16 @@ def _lifespan(
 async def _sample(
     host: EngineHost, metrics: HostMetrics, sink: EventSink, own_memory_bytes: Callable[[], int]
 ) -> None:
-    """Measure memory and load about once a second and pass them on."""
+    """Measure memory and load every now and then and pass them on."""
     owner, reported_tokens = host.owner, 0
     while True:
+        changes = owner.decisions.residency.changes
         engines = await asyncio.to_thread(owner.engines.memory_bytes)
         own = await asyncio.to_thread(own_memory_bytes)
-        owner.post(ev.Measured(engines))
+        owner.post(ev.Measured(engines, changes))
         host.view.sampled(own + sum(engines.values()))
         new_tokens, reported_tokens = owner.output_tokens - reported_tokens, owner.output_tokens
         state = host.view.now()
         metrics.sampled(state, new_tokens)
         sink.append(records.engine_sample(state, new_tokens))
-        await asyncio.sleep(_SAMPLE_S)
+        await asyncio.sleep(host.options.sample_s)

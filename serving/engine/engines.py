@@ -78,13 +78,20 @@ class Engines:
         async with self._alone_with(model) as engine:
             if tier == "disk":
                 await self._stop(model)
-            elif tier == "asleep" and engine is None:
-                started = await self._start(model)
-                await self._canary(model, started)
-                await started.sleep(1)
             elif tier == "parked" and engine is not None:
                 await engine.sleep(2)
+            else:
+                await self._load(model, engine)
+                await self._engines[model].sleep(1 if tier == "asleep" else 2)
             moved()
+
+    async def _load(self, model: str, engine: Engine | None) -> None:
+        """Have the weights, and know that they are good."""
+        if engine is None:
+            engine = await self._start(model)
+        else:
+            await engine.wake()
+        await self._canary(model, engine)
 
     async def stop_all(self) -> None:
         """End every engine's processes, without waiting for steps in progress."""

@@ -21,7 +21,7 @@ from serving.engine.plan_file import PlanFile
 from serving.engine.records import EventSink
 from serving.engine.streams import GenerationStream, ending, pump
 from serving.errors import PlanRefused
-from serving.wire import Admitted, GenerateRequest, SwapCommand, SwapReport
+from serving.wire import Admitted, GenerateRequest, IdleTier, SwapCommand, SwapReport, TierReport
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class HostOwner:
         self._metrics = metrics
         self._mailbox: asyncio.Queue[ev.Event] = asyncio.Queue()
         self._streams: dict[str, GenerationStream] = {}
-        self._answers: dict[int, asyncio.Future[SwapReport]] = {}
+        self._answers: dict[int, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
 
@@ -90,12 +90,29 @@ class HostOwner:
 
     async def swap(self, command: SwapCommand) -> SwapReport:
         """Carry out a hotswap command. Raises PlanRefused."""
-        ticket = next(self._numbers)
-        answer = asyncio.get_running_loop().create_future()
-        self._answers[ticket] = answer
+        ticket, answer = self._ticket()
         self.post(ev.SwapAsked(ticket, command))
         # A client that gives up does not undo a hotswap.
-        return await asyncio.shield(answer)
+        report: SwapReport = await asyncio.shield(answer)
+        return report
+
+    async def change_tier(self, model: str, tier: IdleTier) -> TierReport:
+        """Bring a model that is not awake to a tier. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.TierAsked(ticket, model, tier, time.monotonic()))
+        report: TierReport = await asyncio.shield(answer)
+        return report
+
+    async def cancel_swap(self, plan_id: int) -> None:
+        """Withdraw the hotswap of a plan; returns once it cannot happen. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.CancelAsked(ticket, plan_id))
+        await answer
+
+    def _ticket(self) -> tuple[int, asyncio.Future[Any]]:
+        ticket = next(self._numbers)
+        self._answers[ticket] = asyncio.get_running_loop().create_future()
+        return ticket, self._answers[ticket]
 
     def _perform_all(self, effects: list[ev.Effect]) -> None:
         for effect in effects:
@@ -194,12 +211,12 @@ class HostOwner:
         future = self._answers.pop(answer.ticket)
         if future.done():
             return
-        if answer.report is not None:
+        if answer.refusal is None:
             future.set_result(answer.report)
         else:
             future.set_exception(
                 PlanRefused(
-                    answer.refusal or "refused",
+                    answer.refusal,
                     where=f"host {self.decisions.host}",
                     fix="Read the host's state and plan again.",
                 )

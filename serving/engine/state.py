@@ -26,7 +26,6 @@ class StateView:
         """The host's state now."""
         decisions = self._decisions
         running, waiting = decisions.admission.counts()
-        transaction = decisions.transaction
         return HostState(
             host=decisions.host,
             boot_id=self._boot_id,
@@ -34,7 +33,7 @@ class StateView:
             wire_version=WIRE_VERSION,
             phase=decisions.phase,
             awake_model=decisions.awake,
-            swap_target=transaction.to_model if transaction else None,
+            swap_target=decisions.swap_target,
             plan_id=decisions.obeyed.plan_id,
             tiers=dict(decisions.residency.tiers),
             running=running,
@@ -44,6 +43,8 @@ class StateView:
             memory_bytes=self._memory_bytes,
             versions=self._versions,
             failure=decisions.failure,
+            moving=decisions.residency.moving,
+            tiers_wanted=decisions.tier_requests.wanted(),
         )
 
     async def after(self, revision: int, wait_s: float) -> HostState:
@@ -62,9 +63,11 @@ class StateView:
         seen = (
             decisions.phase,
             decisions.awake,
-            decisions.transaction and decisions.transaction.to_model,
+            decisions.swap_target,
             decisions.obeyed.plan_id,
             tuple(decisions.residency.tiers.values()),
+            decisions.residency.moving,
+            tuple(decisions.tier_requests.wanted()),
         )
         if seen != self._seen:
             self._seen = seen

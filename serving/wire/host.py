@@ -1,12 +1,15 @@
 """An engine host's state and the command that changes its awake model (JSON on the wire)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Tier = Literal["awake", "asleep", "parked", "disk", "absent"]
+IdleTier = Literal["asleep", "parked", "disk"]
 HostPhase = Literal["starting", "serving", "swapping", "failed"]
-SwapOutcome = Literal["committed", "unchanged", "rolled_back", "failed"]
+SwapOutcome = Literal["committed", "unchanged", "rolled_back", "cancelled", "failed"]
+SwapPolicy = Literal["hand_back", "drain"]
+DrainSeconds = Annotated[float, msgspec.Meta(ge=0, le=120)]
 
 
 class ClassCounts(msgspec.Struct, frozen=True):
@@ -14,6 +17,13 @@ class ClassCounts(msgspec.Struct, frozen=True):
 
     interactive: int = 0
     batch: int = 0
+
+
+class TierMove(msgspec.Struct, frozen=True):
+    """A model that is not awake, on its way to a tier."""
+
+    model: str
+    tier: IdleTier
 
 
 class HostState(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +41,7 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     phase: HostPhase
     awake_model: str | None
     swap_target: str | None = None
-    """While swapping: the model that will be awake."""
+    """The model that will be awake; also in phase serving, while it wakes before the old sleeps."""
     plan_id: int
     """The last plan obeyed; 0 before the first."""
     tiers: dict[str, Tier]
@@ -44,6 +54,10 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     failure: str | None = None
     """In phase failed: what is wrong."""
+    moving: TierMove | None = None
+    """What changes its tier in the background now."""
+    tiers_wanted: list[TierMove] = []
+    """Changes of tier asked for, in the order of their turn."""
 
 
 class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +72,10 @@ class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
     plan_id: int
     reason: str
     expected_awake: str | None = None
+    policy: SwapPolicy = "hand_back"
+    """What happens to running generations: given back at once, or first left time to end."""
+    drain_s: DrainSeconds | None = None
+    """How much time; absent: the host's own. Also for what is not evictable when handing back."""
 
 
 class SwapReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,4 +92,27 @@ class SwapReport(msgspec.Struct, frozen=True, kw_only=True):
     phases_s: dict[str, float]
     handed_back: int
     """Generations given back to the gateway."""
+    service_gap_s: float = 0.0
+    """How long no awake model admitted."""
     error: str | None = None
+
+
+class TierCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """`PUT /tiers/{model}`: bring a model that is not awake to `tier`.
+
+    Refused (409) when the model is awake, or when the host's memory has no room for it.
+    """
+
+    tier: IdleTier
+
+
+class TierReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a TierCommand did: `tier` is where the model is now."""
+
+    host: str
+    model: str
+    from_tier: Tier
+    tier: Tier
+    total_s: float
+    error: str | None = None
+    """Why `tier` is not the one asked for."""

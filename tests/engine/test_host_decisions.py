@@ -10,9 +10,19 @@ from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.host import Limits
-from serving.wire import Finished, HandedBack, RequestClass, SwapCommand
+from serving.wire import (
+    Finished,
+    HandedBack,
+    IdleTier,
+    RequestClass,
+    SwapCommand,
+    SwapPolicy,
+    SwapReport,
+)
 
-MODELS = {"a": Limits(4, 2), "b": Limits(3, 3), "c": Limits(2, 1)}
+MODELS = {"a": Limits(4, 2, 2), "b": Limits(3, 3, 1), "c": Limits(2, 1, 3)}
+WEIGHTS = {"a": 4, "b": 5, "c": 6}
+PROCESS = 1
 models = st.sampled_from(sorted(MODELS))
 Step = ev.Sleep | ev.Wake | ev.Check | ev.Stop
 
@@ -24,24 +34,38 @@ class HostWorld(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.count = 0
-        self.host = HostDecisions(
-            "host-0",
-            MODELS,
-            budget_bytes=10,
-            drain_s=1.0,
-            obeyed=ObeyedPlan(),
-        )
+        self.make_host(budget=10, device=0)
+        self.idle_engines: dict[str, str] = {}
+        self.measured: set[str] = set()
         self.awake_engines: set[str] = set()
         self.step: Step | None = None
         self.move: ev.Move | None = None
         self.drain: int | None = None
         self.retry = False
-        self.on_engine: set[str] = set()
+        self.on_engine: dict[str, str] = {}
         self.halting: set[str] = set()
         self.open: set[str] = set()
         self.closed: dict[str, ev.Terminal | None] = {}
         self.tickets: set[int] = set()
         self.shut_down = False
+
+    def make_host(self, *, budget: int, device: int | None) -> None:
+        self.budget, self.device = budget, device
+        self.host = HostDecisions(
+            "host-0",
+            MODELS,
+            budget_bytes=budget,
+            device_bytes=device,
+            drain_s=1.0,
+            obeyed=ObeyedPlan(),
+        )
+
+    def size(self, model: str) -> int:
+        """What the engine of `model` holds."""
+        if model in self.awake_engines:
+            return PROCESS + WEIGHTS[model] + MODELS[model].kv_cache_bytes
+        asleep = self.idle_engines[model] == "asleep"
+        return PROCESS + (WEIGHTS[model] if asleep else 0)
 
     # ------------------------------------------------------------ performing effects
 
@@ -82,9 +106,10 @@ class HostWorld(RuleBasedStateMachine):
         match effect:
             case ev.Admit(key):
                 assert key in self.open
-                self.on_engine.add(key)
+                assert self.host.awake is not None
+                self.on_engine[key] = self.host.awake
             case ev.Halt(key):
-                assert key in self.on_engine - self.halting, "halted twice, or not running"
+                assert key in self.on_engine.keys() - self.halting, "halted twice, or not running"
                 self.halting.add(key)
             case ev.Close(key, frame):
                 assert key in self.open, f"{key} ended twice"
@@ -95,11 +120,17 @@ class HostWorld(RuleBasedStateMachine):
     def on_move(self, effect: ev.Move) -> None:
         assert self.move is None, "two background moves at once"
         assert effect.model != self.host.awake
+        if effect.tier == "asleep" and effect.model in self.measured:
+            idle = sum(self.size(model) for model in self.idle_engines if model != effect.model)
+            limits = MODELS[effect.model]
+            needed = PROCESS + WEIGHTS[effect.model] + limits.kv_cache_bytes
+            assert idle + needed <= self.budget, "loaded beyond the budget"
         self.move = effect
 
     def on_step(self, effect: Step) -> None:
         assert self.step is None, "two steps at once"
-        assert not self.on_engine, "an engine is changed with generations running"
+        on_it = [key for key, model in self.on_engine.items() if model == effect.model]
+        assert not on_it, "an engine is changed with generations running"
         self.step = effect
 
     def check_eviction_was_needed(self) -> None:
@@ -113,9 +144,26 @@ class HostWorld(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ what may happen
 
-    @initialize(model=st.one_of(st.none(), models))
-    def boot(self, model: str | None) -> None:
+    @initialize(
+        model=st.one_of(st.none(), models),
+        budget=st.sampled_from([4, 12, 24, 40]),
+        device=st.sampled_from([None, 0, 16, 40]),
+        second=st.one_of(st.none(), models),
+    )
+    def boot(
+        self,
+        model: str | None,
+        budget: int = 10,
+        device: int | None = 0,
+        second: str | None = None,
+    ) -> None:
+        """Start, often with a hotswap behind it: then two models are known."""
+        self.make_host(budget=budget, device=device)
         self.perform(self.host.boot(model, self.now))
+        if second is not None:
+            self.the_steps_go_well_and_memory_is_measured()
+            self.a_hotswap_is_asked_for(second, 1)
+            self.the_steps_go_well_and_memory_is_measured()
 
     @rule(
         model=models,
@@ -139,7 +187,7 @@ class HostWorld(RuleBasedStateMachine):
         if not finished and key not in self.halting:
             self.apply(ev.Progressed(key, 1))
             return
-        self.on_engine.remove(key)
+        del self.on_engine[key]
         self.halting.discard(key)
         self.apply(ev.StreamEnded(key, Finished("stop") if finished else None))
 
@@ -148,37 +196,75 @@ class HostWorld(RuleBasedStateMachine):
     def a_client_goes_away(self, data: st.DataObject) -> None:
         self.apply(ev.Cancelled(data.draw(st.sampled_from(sorted(self.open)))))
 
-    @rule(model=models, plan=st.integers(-1, 2))
-    def a_hotswap_is_asked_for(self, model: str, plan: int) -> None:
+    @rule(
+        model=models,
+        plan=st.sampled_from([-1, 0, 1, 1, 1, 2]),
+        policy=st.sampled_from(["hand_back", "drain"]),
+    )
+    def a_hotswap_is_asked_for(
+        self, model: str, plan: int, policy: SwapPolicy = "hand_back"
+    ) -> None:
         self.count += 1
         self.tickets.add(self.count)
         plan_id = self.host.obeyed.plan_id + plan
-        self.apply(
-            ev.SwapAsked(self.count, SwapCommand(model=model, plan_id=plan_id, reason="test"))
-        )
+        command = SwapCommand(model=model, plan_id=plan_id, reason="test", policy=policy)
+        self.apply(ev.SwapAsked(self.count, command))
+
+    @rule(model=models, tier=st.sampled_from(["asleep", "parked", "disk"]))
+    def a_tier_is_asked_for(self, model: str, tier: IdleTier) -> None:
+        self.count += 1
+        self.tickets.add(self.count)
+        self.apply(ev.TierAsked(self.count, model, tier, self.now))
+
+    @rule(plan=st.integers(-1, 2))
+    def a_hotswap_is_cancelled(self, plan: int) -> None:
+        self.count += 1
+        self.tickets.add(self.count)
+        self.apply(ev.CancelAsked(self.count, self.host.obeyed.plan_id + plan))
 
     @precondition(lambda self: self.step is not None)
     @rule(works=st.sampled_from([True, True, True, False]))
     def the_step_ends(self, works: bool) -> None:
         step, self.step = self.step, None
         assert step is not None
-        if isinstance(step, ev.Stop) or (isinstance(step, ev.Sleep) and works):
-            self.awake_engines.discard(step.model)
-        if isinstance(step, ev.Wake) and works:
-            self.awake_engines.add(step.model)
+        match step:
+            case ev.Stop(_, model):
+                self.awake_engines.discard(model)
+                self.idle_engines.pop(model, None)
+            case ev.Sleep(_, model) if works:
+                self.awake_engines.discard(model)
+                self.idle_engines[model] = "asleep"
+            case ev.Wake(_, model) if works:
+                self.awake_engines.add(model)
+                self.idle_engines.pop(model, None)
         failed = not works and not isinstance(step, ev.Stop)
         self.apply(ev.StepDone(step.step, "it did not work" if failed else None))
+
+    @precondition(lambda self: self.step is not None)
+    @rule()
+    def the_steps_go_well_and_memory_is_measured(self) -> None:
+        while self.step is not None:
+            self.the_step_ends(works=True)
+        self.memory_is_measured()
 
     @precondition(lambda self: self.move is not None)
     @rule(works=st.booleans())
     def the_move_ends(self, works: bool) -> None:
         move, self.move = self.move, None
         assert move is not None
-        self.apply(ev.Moved(move.model, move.tier if works else "disk", None if works else "no"))
+        tier = move.tier if works else "disk"
+        if move.model not in self.awake_engines:
+            self.idle_engines.pop(move.model, None)
+            if tier != "disk":
+                self.idle_engines[move.model] = tier
+        self.apply(ev.Moved(move.model, tier, None if works else "no"))
 
-    @rule(sizes=st.dictionaries(models, st.integers(1, 8)))
-    def memory_is_measured(self, sizes: dict[str, int]) -> None:
-        self.apply(ev.Measured(sizes))
+    @rule()
+    def memory_is_measured(self) -> None:
+        models = self.awake_engines | self.idle_engines.keys()
+        changes = self.host.residency.changes
+        self.measured |= {m for m in models if self.idle_engines.get(m) != "parked"}
+        self.apply(ev.Measured({model: self.size(model) for model in models}, changes))
 
     @rule()
     def prewarming_is_allowed(self) -> None:
@@ -197,38 +283,65 @@ class HostWorld(RuleBasedStateMachine):
         self.retry = False
         self.apply(ev.RetryDue())
 
-    @precondition(lambda self: self.step is None and self.host.awake is not None)
+    @precondition(lambda self: self.host.awake is not None)
     @rule()
     def the_awake_engine_dies(self) -> None:
         model = self.host.awake
         assert model is not None
         self.awake_engines.discard(model)
+        for key, on in list(self.on_engine.items()):
+            self.on_engine[key] = "dead" if on == model else on
         self.apply(ev.EngineLost(model, "killed"))
+
+    @precondition(lambda self: isinstance(self.step, ev.Check))
+    @rule()
+    def the_engine_under_check_dies(self) -> None:
+        assert self.step is not None
+        self.awake_engines.discard(self.step.model)
+        self.apply(ev.EngineLost(self.step.model, "killed"))
 
     # ------------------------------------------------------------ what must hold
 
     @invariant()
-    def at_most_one_engine_is_awake(self) -> None:
-        assert len(self.awake_engines) <= 1
-        tiers = self.host.residency.tiers
-        assert sum(tier == "awake" for tier in tiers.values()) <= 1
+    def two_engines_are_awake_only_within_the_budget(self) -> None:
+        assert len(self.awake_engines) <= 2
+        if len(self.awake_engines) == 2:
+            awake = sum(self.size(model) for model in self.awake_engines)
+            idle = sum(self.size(model) for model in self.idle_engines)
+            if self.device is None:
+                assert awake + idle <= self.budget
+            else:
+                assert awake <= self.device
+
+    @invariant()
+    def a_stable_host_has_one_engine_awake(self) -> None:
+        if self.host.transaction is None:
+            assert len(self.awake_engines) <= 1
+            tiers = self.host.residency.tiers
+            assert sum(tier == "awake" for tier in tiers.values()) <= 1
+
+    @invariant()
+    def who_is_not_serving_says_why(self) -> None:
+        host = self.host
+        assert host.phase != "failed" or host.failure
+        if host.phase == "failed":
+            assert self.retry or host.transaction is not None, "nothing will bring it back"
 
     @invariant()
     def the_awake_model_has_an_awake_engine(self) -> None:
         if self.host.awake is not None:
-            assert self.awake_engines == {self.host.awake}
+            assert self.host.awake in self.awake_engines
             assert self.host.residency.tiers[self.host.awake] == "awake"
 
     @invariant()
     def running_never_exceeds_the_slots(self) -> None:
-        assert len(self.on_engine) <= max(limits.slots for limits in MODELS.values())
-        if self.host.awake is not None:
-            assert len(self.on_engine) <= MODELS[self.host.awake].slots
+        for model, limits in MODELS.items():
+            assert sum(on == model for on in self.on_engine.values()) <= limits.slots
 
     @invariant()
     def no_generation_is_lost(self) -> None:
-        known = set(self.host.admission.running) | set(self.host.admission.waiting)
-        assert known == self.open
+        admission, leaving = self.host.admission, self.host.generations.leaving
+        assert {*admission.running, *admission.waiting, *leaving} == self.open
 
     @invariant()
     def a_slot_is_never_left_free_while_a_request_that_may_have_it_waits(self) -> None:
@@ -240,7 +353,7 @@ class HostWorld(RuleBasedStateMachine):
         """Whatever happened before: a shutdown ends every generation and answers every command."""
         self.apply(ev.ShutdownAsked())
         for key in sorted(self.on_engine):
-            self.on_engine.discard(key)
+            del self.on_engine[key]
             self.apply(ev.StreamEnded(key, None))
         assert self.shut_down
         assert not self.open
@@ -254,9 +367,9 @@ TestAnyOrderOfEvents = HostWorld.TestCase
 # ---------------------------------------------------------------- the transaction, step by step
 
 
-def started(first: str = "a") -> HostWorld:
+def started(first: str = "a", *, budget: int = 10, device: int | None = 0) -> HostWorld:
     world = HostWorld()
-    world.boot(first)
+    world.boot(first, budget, device)
     world.the_step_ends(works=True)
     world.the_step_ends(works=True)
     assert world.host.phase == "serving"
@@ -276,10 +389,14 @@ def ask(world: HostWorld, model: str) -> list[ev.Effect]:
     return answers
 
 
+def report_of(effects: list[ev.Effect]) -> SwapReport:
+    answers = [effect.report for effect in effects if isinstance(effect, ev.Answer)]
+    (report,) = [answer for answer in answers if isinstance(answer, SwapReport)]
+    return report
+
+
 def outcome(effects: list[ev.Effect]) -> str:
-    (answer,) = [effect for effect in effects if isinstance(effect, ev.Answer)]
-    assert answer.report is not None
-    return answer.report.outcome
+    return report_of(effects).outcome
 
 
 def test_a_hotswap_sleeps_the_old_wakes_the_new_checks_it_and_commits() -> None:

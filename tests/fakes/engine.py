@@ -81,6 +81,10 @@ class FakeEngines:
     gate: Gate = field(default_factory=Gate)
     fail_next: dict[tuple[str, Step], str] = field(default_factory=dict)
     fail_always: dict[tuple[str, Step], str] = field(default_factory=dict)
+    kill_in: dict[tuple[str, Step], Literal["before", "after"]] = field(default_factory=dict)
+    """Steps in which the engine dies, once: before it did what it was told, or just after."""
+    canary_shift: dict[str, int] = field(default_factory=dict)
+    """Added to a model's canary token, as damaged weights would."""
     answer: Callable[[GenerateRequest], list[int]] | None = None
     asleep_bytes: dict[str, int] = field(default_factory=dict)
     alive: dict[str, "FakeEngine"] = field(default_factory=dict)
@@ -123,15 +127,18 @@ class FakeEngine:
         await asyncio.sleep(self.controls.start_s)
         self._step("start")
         self.condition = "awake"
+        self._done("start")
 
     async def sleep(self, level: SleepLevel) -> None:
         assert not self.running, "an engine was put to sleep with generations running"
         self._step("sleep")
         self.condition = "asleep" if level == 1 else "parked"
+        self._done("sleep")
 
     async def wake(self) -> None:
         self._step("wake")
         self.condition = "awake"
+        self._done("wake")
 
     async def stop(self) -> None:
         if self.controls.alive.get(self.model.name) is self:
@@ -146,20 +153,22 @@ class FakeEngine:
         return self.controls.asleep_bytes.get(self.model.name, 1)
 
     def die(self, reason: str) -> None:
-        def tell() -> None:
-            self.condition = "dead"
-            if not self._lost.done():
-                self._lost.set_result(reason)
+        self._loop.call_soon_threadsafe(self._die, reason)
 
-        self._loop.call_soon_threadsafe(tell)
+    def _die(self, reason: str) -> None:
+        self.condition = "dead"
+        if not self._lost.done():
+            self._lost.set_result(reason)
 
     async def generate(self, key: str, request: GenerateRequest) -> AsyncIterator[EngineOutput]:
         if self.condition != "awake":
             raise self._failure(f"asked to generate while {self.condition}")
         if key == "canary":
-            self.controls.check(self.model.name, "canary")
-            yield Tokens([next_token(self.model.name, request.prompt_token_ids, [])])
+            self._step("canary")
+            shift = self.controls.canary_shift.get(self.model.name, 0)
+            yield Tokens([next_token(self.model.name, request.prompt_token_ids, []) + shift])
             yield Finished("length")
+            self._done("canary")
             return
         self.running.add(key)
         assert len(self.running) <= self.model.slots, "more generations than slots"
@@ -221,9 +230,15 @@ class FakeEngine:
         )
 
     def _step(self, step: Step) -> None:
+        if self.controls.kill_in.get((self.model.name, step)) == "before":
+            self._done(step)
         if self.condition == "dead":
             raise self._failure("the engine died")
         self.controls.check(self.model.name, step)
+
+    def _done(self, step: Step) -> None:
+        if self.controls.kill_in.pop((self.model.name, step), None) is not None:
+            self._die(f"killed in {step} by the test")
 
     def _failure(self, what: str) -> EngineFailed:
         return EngineFailed(what, where=f"fake engine of {self.model.name}", fix="Nothing to mend.")

@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 
 from serving.engine.protocol import SleepLevel
-from serving.wire import Failed, Finished, HandedBack, RequestClass, SwapCommand, SwapReport, Tier
+from serving.wire import (
+    Failed,
+    Finished,
+    HandedBack,
+    IdleTier,
+    RequestClass,
+    SwapCommand,
+    SwapReport,
+    Tier,
+    TierReport,
+)
 
 Terminal = Finished | HandedBack | Failed
 
@@ -52,6 +62,24 @@ class SwapAsked:
 
 
 @dataclass(frozen=True)
+class CancelAsked:
+    """Nobody needs the hotswap of this plan any more; `ticket` names it in the answer."""
+
+    ticket: int
+    plan_id: int
+
+
+@dataclass(frozen=True)
+class TierAsked:
+    """Bring a model that is not awake to a tier; `ticket` names the request in the answer."""
+
+    ticket: int
+    model: str
+    tier: IdleTier
+    asked_at: float
+
+
+@dataclass(frozen=True)
 class StepDone:
     """The transaction's step number `step` ended; `error` is None if it did what was asked."""
 
@@ -90,9 +118,11 @@ class Moved:
 
 @dataclass(frozen=True)
 class Measured:
-    """Memory of the engines that are not awake, by model."""
+    """Memory of the engines, by model."""
 
     memory_bytes: dict[str, int]
+    changes: int | None = None
+    """How many changes of a tier there had been before it was measured (`Residency.changes`)."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +141,8 @@ Event = (
     | StreamEnded
     | Cancelled
     | SwapAsked
+    | CancelAsked
+    | TierAsked
     | StepDone
     | DrainExpired
     | EngineLost
@@ -191,7 +223,7 @@ class Move:
     """In the background, bring a model that is not awake to `tier`; Moved follows."""
 
     model: str
-    tier: Tier
+    tier: IdleTier
 
 
 @dataclass(frozen=True)
@@ -219,10 +251,10 @@ class RememberPlan:
 
 @dataclass(frozen=True)
 class Answer:
-    """The swap command's answer: a report, or why it is refused."""
+    """The answer to who holds the ticket: done, with a report where there is one, or refused."""
 
     ticket: int
-    report: SwapReport | None
+    report: SwapReport | TierReport | None
     refusal: str | None = None
 
 

@@ -4,26 +4,28 @@
 place that changes the host's state; nothing here waits, and nothing here can fail.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serving.engine.decisions import events as ev
-from serving.engine.decisions.admission import Admission, Generation
-from serving.engine.decisions.fencing import ObeyedPlan, refusal, repeats
+from serving.engine.decisions.commands import Commands
+from serving.engine.decisions.fencing import ObeyedPlan
+from serving.engine.decisions.generations import Generations
 from serving.engine.decisions.residency import Residency
+from serving.engine.decisions.tier_requests import TierRequests
 from serving.engine.decisions.transaction import Transaction
-from serving.wire import Failed, HandedBack, HostPhase, SwapReport
+from serving.wire import Failed, HandedBack, HostPhase
 
 _RETRY_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What admission needs to know of a model."""
+    """What the decisions need to know of a model."""
 
     slots: int
     interactive_cap: int
+    kv_cache_bytes: int = 0
 
 
 class HostDecisions:
@@ -37,22 +39,44 @@ class HostDecisions:
         budget_bytes: int,
         drain_s: float,
         obeyed: ObeyedPlan,
+        device_bytes: int | None = 0,
+        loads_beside: bool = True,
     ) -> None:
         self.host = host
         self.phase: HostPhase = "starting"
         self.awake: str | None = None
         self.failure: str | None = None
-        self.obeyed = obeyed
-        self.admission = Admission()
-        self.residency = Residency(models, budget_bytes=budget_bytes)
+        self.commands = Commands(host, models, obeyed)
+        self.generations = Generations()
+        self.admission = self.generations.admission
+        self.residency = Residency(
+            models,
+            budget_bytes=budget_bytes,
+            device_bytes=device_bytes,
+            loads_beside=loads_beside,
+            kv_cache_bytes={name: limits.kv_cache_bytes for name, limits in models.items()},
+        )
+        self.tier_requests = TierRequests(host)
         self.transaction: Transaction | None = None
         self._models = dict(models)
         self._drain_s = drain_s
-        self._commands: deque[ev.SwapAsked] = deque()
         self._home: str | None = None
         self._steps = 0
         self._retries = 0
         self._ending = False
+
+    @property
+    def obeyed(self) -> ObeyedPlan:
+        """The last plan obeyed."""
+        return self.commands.obeyed
+
+    @property
+    def swap_target(self) -> str | None:
+        """The model that will be awake, if it is not yet."""
+        transaction = self.transaction
+        if transaction is None or transaction.switched:
+            return None
+        return None if transaction.cancelled and transaction.old_serves else transaction.to_model
 
     def boot(self, model: str | None, now: float) -> list[ev.Effect]:
         """The first decision: start `model`, or wait for a plan when there is none."""
@@ -70,21 +94,25 @@ class HostDecisions:
             case ev.Submitted():
                 return self._submitted(event, now)
             case ev.Progressed():
-                if (generation := self.admission.running.get(event.key)) is not None:
-                    generation.tokens += event.tokens
+                self.generations.progressed(event)
                 return []
             case ev.StreamEnded():
-                return self._stream_ended(event)
+                return self.generations.ended(event)
             case ev.Cancelled():
-                return self._cancelled(event.key)
+                return self.generations.cancelled(event.key)
             case ev.SwapAsked():
-                self._commands.append(event)
+                self.commands.waiting.append(event)
                 return []
+            case ev.TierAsked():
+                self.tier_requests.ask(event)
+                return []
+            case ev.CancelAsked():
+                return self.commands.cancel(event, self.transaction)
             case ev.EngineLost():
-                return self._engine_lost(event)
+                return self._engine_lost(event, now)
             case ev.ShutdownAsked():
                 self._ending = True
-                return self._give_back_all("shutdown")
+                return self._give_back_all()
             case _:
                 return self._on_progress(event, now)
 
@@ -96,9 +124,7 @@ class HostDecisions:
             case ev.StepDone(step, error) if transaction and transaction.step == step:
                 return self._step_done(transaction, error, now)
             case ev.DrainExpired(step) if transaction and transaction.step == step:
-                effects = self._halt_running(HandedBack("hotswap"))
-                transaction.handed_back += sum(isinstance(e, ev.Halt) for e in effects)
-                return effects
+                return self._drained(transaction)
             case ev.RetryDue():
                 return self._retry(now)
             case ev.Moved(model, tier, error):
@@ -107,8 +133,9 @@ class HostDecisions:
                     self.residency.leave_on_disk(model)
                 if model != self.awake:
                     self.residency.set_tier(model, tier)
-            case ev.Measured(memory_bytes):
-                self.residency.measured(memory_bytes)
+                return self.tier_requests.moved(event, now)
+            case ev.Measured(memory_bytes, changes):
+                self.residency.measured(memory_bytes, changes)
             case ev.PrewarmAllowed():
                 self.residency.prewarm = True
         return []
@@ -120,53 +147,48 @@ class HostDecisions:
             return [ev.Close(event.key, HandedBack("shutdown"))]
         if event.model != self.awake or self.phase != "serving":
             return [ev.Close(event.key, HandedBack("not_awake"))]
-        self.admission.waiting[event.key] = Generation(
-            event.key, event.request_class, event.evictable, event.tokens, now
-        )
+        self.generations.submit(event, now)
         return []
 
-    def _stream_ended(self, event: ev.StreamEnded) -> list[ev.Effect]:
-        generation = self.admission.running.pop(event.key, None)
-        if generation is None:
-            return []
-        if generation.unwanted:
-            return [ev.Close(event.key, None)]
-        frame = event.frame or generation.ending
-        if frame is None:
-            frame = Failed("the engine ended the stream without a reason", retryable=True)
-        return [ev.Close(event.key, frame)]
+    def _give_back_all(self) -> list[ev.Effect]:
+        """Hand back everything: the host ends."""
+        frame, generations = HandedBack("shutdown"), self.generations
+        return [
+            *generations.close_waiting(frame),
+            *generations.halt_running(frame),
+            *generations.halt_leaving(frame),
+        ]
 
-    def _cancelled(self, key: str) -> list[ev.Effect]:
-        if self.admission.waiting.pop(key, None) is not None:
-            return [ev.Close(key, None)]
-        generation = self.admission.running.get(key)
-        if generation is None or generation.unwanted:
-            return []
-        already_halting = generation.halting
-        generation.unwanted = True
-        return [] if already_halting else [ev.Halt(key)]
+    def _hand_back(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+        """Give back what waits and, unless it is to drain, what runs.
 
-    def _give_back_all(self, reason: str) -> list[ev.Effect]:
-        """Hand back everything waiting and running."""
-        frame = HandedBack("shutdown") if reason == "shutdown" else HandedBack("hotswap")
-        return self._close_waiting(frame) + self._halt_running(frame)
+        What stays, because it is to drain or is not evictable, gets time to end.
+        """
+        frame, command = HandedBack("hotswap"), transaction.command
+        transaction.handed_back = len(self.admission.waiting)
+        effects = self.generations.close_waiting(frame)
+        if command is None or command.policy == "hand_back":
+            halts = self.generations.halt_running(frame, evictable_only=True)
+            transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in halts)
+            effects += halts
+        if transaction.wakes_first:
+            self.generations.leave()
+            self._serve(transaction.to_model)
+        if self.generations.none_on_engines():
+            return effects + self._step_done(transaction, None, now)
+        asked_s = command.drain_s if command else None
+        return [
+            *effects,
+            ev.DrainTimer(transaction.step, self._drain_s if asked_s is None else asked_s),
+        ]
 
-    def _close_waiting(self, frame: HandedBack) -> list[ev.Effect]:
-        keys = list(self.admission.waiting)
-        self.admission.waiting.clear()
-        return [ev.Close(key, frame) for key in keys]
-
-    def _halt_running(
-        self, frame: HandedBack | Failed, *, evictable_only: bool = False
-    ) -> list[ev.Effect]:
-        effects: list[ev.Effect] = []
-        for generation in self.admission.running.values():
-            if generation.halting or (evictable_only and not generation.evictable):
-                continue
-            generation.ending = frame
-            if isinstance(frame, HandedBack):
-                effects.append(ev.Evicted(generation.key, frame.reason))
-            effects.append(ev.Halt(generation.key))
+    def _drained(self, transaction: Transaction) -> list[ev.Effect]:
+        """Time is up: what is still on the old engine is handed back."""
+        frame, generations = HandedBack("hotswap"), self.generations
+        effects = generations.halt_leaving(frame)
+        if not transaction.wakes_first:
+            effects += generations.halt_running(frame)
+        transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in effects)
         return effects
 
     # ---------------------------------------------------------------- what is due next
@@ -174,60 +196,46 @@ class HostDecisions:
     def _settle(self, now: float) -> list[ev.Effect]:
         """Everything that has become possible with the last event."""
         if self._ending:
-            done = [] if self.admission.running else [ev.ShutDown()]
-            return [*self._refuse_commands(), *done]
+            done = [ev.ShutDown()] if self.generations.none_on_engines() else []
+            refused = self.commands.refuse_all(self.transaction, "the host is shutting down")
+            self.transaction = None
+            return [*refused, *self.tier_requests.refuse_all("the host is shutting down"), *done]
         effects: list[ev.Effect] = []
         transaction = self.transaction
-        if transaction and transaction.phase == "hand_back" and not self.admission.running:
+        if transaction and transaction.phase == "hand_back" and self._handed_back(transaction):
             effects += self._step_done(transaction, None, now)
-        while self.transaction is None and self._commands:
-            effects += self._command(self._commands.popleft(), now)
+        while self.transaction is None and self.commands.waiting:
+            effects += self._command(self.commands.waiting.popleft(), now)
         if self.phase == "serving":
             effects += self.admission.step(now)
-            move = self.residency.next_move(busy=self.admission.interactive_present())
-            effects += [move] if move else []
+        if self.phase == "serving" and self.transaction is None:
+            effects += self._background_move()
         return effects
 
-    def _refuse_commands(self) -> list[ev.Effect]:
-        tickets = [asked.ticket for asked in self._commands]
-        if self.transaction is not None and self.transaction.ticket is not None:
-            tickets.append(self.transaction.ticket)
-        self._commands.clear()
-        self.transaction = None
-        return [ev.Answer(ticket, None, "the host is shutting down") for ticket in tickets]
+    def _background_move(self) -> list[ev.Effect]:
+        """What is over the budget gives way, then what was asked for, then prewarming."""
+        residency = self.residency
+        move = residency.demotion()
+        effects = self.tier_requests.next_move(residency) if residency.may_move else []
+        move = move or residency.next_move(busy=self.admission.interactive_present())
+        return [*effects, move] if move else effects
+
+    def _handed_back(self, transaction: Transaction) -> bool:
+        """Whether the old engine runs nothing any more."""
+        return not self.generations.leaving and (
+            transaction.wakes_first or not self.admission.running
+        )
 
     # ---------------------------------------------------------------- hotswaps
 
     def _command(self, asked: ev.SwapAsked, now: float) -> list[ev.Effect]:
-        command = asked.command
-        refused = refusal(command, self.obeyed, awake=self.awake, models=frozenset(self._models))
-        if refused is not None:
-            return [ev.Answer(asked.ticket, None, refused)]
-        if repeats(command, self.obeyed):
-            return [ev.Answer(asked.ticket, self.obeyed.report)]
-        self.obeyed = ObeyedPlan(command.plan_id, command.model, None)
-        remember: list[ev.Effect] = [ev.RememberPlan(command, None)]
-        if command.model == self.awake:
-            report = self._unchanged(asked)
-            self.obeyed = ObeyedPlan(command.plan_id, command.model, report)
-            return [ev.RememberPlan(command, report), ev.Answer(asked.ticket, report)]
-        return remember + self._begin(command.model, asked, now)
-
-    def _unchanged(self, asked: ev.SwapAsked) -> SwapReport:
-        return SwapReport(
-            host=self.host,
-            plan_id=asked.command.plan_id,
-            from_model=self.awake,
-            to_model=asked.command.model,
-            outcome="unchanged",
-            from_tier="awake",
-            total_s=0.0,
-            phases_s={},
-            handed_back=0,
-        )
+        answered = self.commands.answer(asked, self.awake)
+        if answered is not None:
+            return answered
+        return [self.commands.obey(asked), *self._begin(asked.command.model, asked, now)]
 
     def _begin(self, model: str, asked: ev.SwapAsked | None, now: float) -> list[ev.Effect]:
-        """Fence, and hand back everything; generations that are not evictable get time to end."""
+        """Start a transaction: fence now, or after the new model has woken where both fit."""
         self._steps += 100
         transaction = Transaction(
             to_model=model,
@@ -236,37 +244,48 @@ class HostDecisions:
             began_at=now,
             command=asked.command if asked else None,
             ticket=asked.ticket if asked else None,
+            wakes_first=self.awake is not None and self.residency.fits_beside(model, self.awake),
         )
-        transaction.begin(self._steps, now)
         self.transaction = transaction
+        step = transaction.begin(self._steps, now)
+        if step is not None:
+            return [step]
+        transaction.gap_began_at = now
         self.phase = "swapping" if asked else "starting"
         self.failure, self.awake = None, None
-        transaction.handed_back = len(self.admission.waiting)
-        effects = self._close_waiting(HandedBack("hotswap"))
-        halts = self._halt_running(HandedBack("hotswap"), evictable_only=True)
-        transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in halts)
-        effects += halts
-        if not self.admission.running:
-            return effects + self._step_done(transaction, None, now)
-        return [*effects, ev.DrainTimer(transaction.step, self._drain_s)]
+        return self._hand_back(transaction, now)
 
     def _step_done(
         self, transaction: Transaction, error: str | None, now: float
     ) -> list[ev.Effect]:
+        # The engine under check may have died after its last token.
+        error = error or transaction.checked_lost
         self._record_tier(transaction, error)
         step = transaction.advance(error, now)
         if step is not None:
             return [step]
+        if transaction.outcome is None:
+            return self._hand_back(transaction, now)
+        return self._ended(transaction, now)
+
+    def _ended(self, transaction: Transaction, now: float) -> list[ev.Effect]:
         self.transaction = None
-        self.awake = transaction.awake_after
-        if self.awake is None:
-            effects = self._failed(transaction)
+        effects: list[ev.Effect] = []
+        if transaction.switched:
+            # It serves since the switch, unless its engine has died meanwhile.
+            effects = [] if self.awake is not None else [ev.RetryTimer(0.0)]
+        elif (model := transaction.awake_after) is not None:
+            self._serve(model)
         else:
-            self.phase, self._home, self._retries = "serving", self.awake, 0
-            limits = self._models[self.awake]
-            self.admission.set_limits(slots=limits.slots, interactive_cap=limits.interactive_cap)
-            effects = []
-        return effects + self._reported(transaction, now)
+            effects = self._failed(transaction)
+        return effects + self.commands.reported(transaction, now)
+
+    def _serve(self, model: str) -> None:
+        """From here on `model` admits."""
+        self.awake, self.phase, self._home, self._retries = model, "serving", model, 0
+        self.failure = None
+        limits = self._models[model]
+        self.admission.set_limits(slots=limits.slots, interactive_cap=limits.interactive_cap)
 
     def _record_tier(self, transaction: Transaction, error: str | None) -> None:
         old, new = transaction.from_model, transaction.to_model
@@ -278,6 +297,8 @@ class HostDecisions:
                 tiers.set_tier(old, "disk")
             case "wake" if error is None:
                 tiers.set_tier(new, "awake")
+            case "put_back" if error is None:
+                tiers.set_tier(new, "asleep")
             case "stop":
                 tiers.set_tier(new, "disk")
             case "rollback_wake" if old is not None:
@@ -286,23 +307,11 @@ class HostDecisions:
                 tiers.set_tier(old, "disk")
 
     def _failed(self, transaction: Transaction) -> list[ev.Effect]:
-        self.phase, self.failure = "failed", transaction.error
+        self.awake, self.phase, self.failure = None, "failed", transaction.error
         self._home = self._home or transaction.to_model
         delay_s = _RETRY_DELAYS_S[min(self._retries, len(_RETRY_DELAYS_S) - 1)]
         self._retries += 1
         return [ev.RetryTimer(delay_s)]
-
-    def _reported(self, transaction: Transaction, now: float) -> list[ev.Effect]:
-        command = transaction.command
-        if command is None or transaction.ticket is None:
-            return []
-        report = transaction.report(self.host, now)
-        self.obeyed = ObeyedPlan(command.plan_id, command.model, report)
-        return [
-            ev.RememberPlan(command, report),
-            ev.SwapEnded(command, report),
-            ev.Answer(transaction.ticket, report),
-        ]
 
     # ---------------------------------------------------------------- recovery
 
@@ -311,15 +320,23 @@ class HostDecisions:
             return []
         return self._begin(self._home, None, now)
 
-    def _engine_lost(self, event: ev.EngineLost) -> list[ev.Effect]:
-        if event.model != self.awake:
-            # A transaction that uses this engine learns of it by its step's failure.
-            self.residency.set_tier(event.model, "disk")
-            return []
-        effects = self._close_waiting(HandedBack("not_awake"))
-        effects += self._halt_running(
-            Failed(f"the engine of {event.model} died: {event.reason}", retryable=True)
-        )
+    def _engine_lost(self, event: ev.EngineLost, now: float) -> list[ev.Effect]:
+        # A transaction that uses this engine learns of it by its step's failure.
         self.residency.set_tier(event.model, "disk")
+        frame = Failed(f"the engine of {event.model} died: {event.reason}", retryable=True)
+        transaction = self.transaction
+        if transaction is not None:
+            transaction.lose(event.model, event.reason)
+        if event.model != self.awake:
+            replaced = transaction is not None and event.model == transaction.from_model
+            return self.generations.halt_leaving(frame) if replaced else []
+        effects = self.generations.close_waiting(HandedBack("not_awake"))
+        effects += self.generations.halt_running(frame)
+        if transaction is not None and not transaction.switched:
+            # Its successor is on the way already.
+            self.generations.leave()
+            transaction.old_lost, transaction.gap_began_at = True, now
+            self.awake, self.phase = None, "swapping"
+            return effects
         self.awake, self.phase, self.failure = None, "failed", event.reason
-        return [*effects, ev.RetryTimer(0.0)]
+        return effects if transaction is not None else [*effects, ev.RetryTimer(0.0)]

@@ -6,8 +6,18 @@
                                                       |                |
                                                       +----------------+-> rollback_stop -> failed
 
-A start (no old model) is the same without the first two steps. Pure: `begin` and `advance` give
-the next step; who performs it reports back with its number.
+A start (no old model) is the same without the first two steps. Where both models fit the new one
+wakes first, and the old one serves until it has passed its canary:
+
+    wake -> canary -> hand_back -> sleep -> committed
+      |       |
+      +-------+-> stop -> rolled back, or cancelled
+
+Until then it can be cancelled: the new one is then put back to sleep when its step has ended.
+
+    wake, canary -> put_back -> cancelled
+
+Pure: `begin` and `advance` give the next step; who performs it reports back with its number.
 """
 
 from dataclasses import dataclass, field
@@ -22,6 +32,7 @@ Phase = Literal[
     "stop_old",
     "wake",
     "canary",
+    "put_back",
     "stop",
     "rollback_wake",
     "rollback_canary",
@@ -39,6 +50,14 @@ class Transaction:
     began_at: float
     command: SwapCommand | None = None
     ticket: int | None = None
+    wakes_first: bool = False
+    """The old model serves until the new one is awake and checked."""
+    old_lost: bool = False
+    """The old engine died before the switch."""
+    cancelled: bool = False
+    """Nobody needs it any more; holds as long as the old model serves."""
+    checked_lost: str | None = None
+    """Why the engine under check died."""
     handed_back: int = 0
     phase: Phase = "hand_back"
     step: int = 0
@@ -46,22 +65,56 @@ class Transaction:
     outcome: SwapOutcome | None = None
     phases_s: dict[str, float] = field(default_factory=dict)
     phase_began_at: float = 0.0
+    gap_began_at: float | None = None
+    """Since when no awake model admits; None while one does."""
 
-    def begin(self, step: int, now: float) -> None:
-        """Enter the first phase; `step` is its number, unique on this host."""
+    def begin(self, step: int, now: float) -> Effect | None:
+        """Enter the first phase, number `step` on this host: its step, or None to hand back."""
         self.step, self.phase_began_at = step, now
+        if not self.wakes_first:
+            return None
+        self.phase = "wake"
+        return Wake(step, self.to_model)
+
+    def lose(self, model: str, reason: str) -> None:
+        """An engine died. If it is the one being checked, its canary counts for nothing."""
+        checked = {"canary": self.to_model, "rollback_canary": self.from_model}
+        if checked.get(self.phase) == model:
+            self.checked_lost = reason
+
+    def cancel(self) -> bool:
+        """Do not switch; False: the old model is fenced, or gone, and this must be carried out."""
+        if not self.old_serves:
+            return False
+        self.cancelled = True
+        return True
+
+    @property
+    def old_serves(self) -> bool:
+        """Whether the old model still admits."""
+        return self.wakes_first and not self.old_lost and not self.switched
+
+    @property
+    def switched(self) -> bool:
+        """Whether the new model took over while the old one was still awake."""
+        return (
+            self.wakes_first and not self.old_lost and "hand_back" in (self.phase, *self.phases_s)
+        )
 
     def advance(self, error: str | None, now: float) -> Effect | None:
-        """The phase ended, with or without `error`: the next step, or None when all is over."""
+        """The phase ended, with or without `error`: the next step.
+
+        None when all is over (there is an outcome), or when the host is to hand back.
+        """
         self.phases_s[self.phase] = self.phases_s.get(self.phase, 0.0) + now - self.phase_began_at
-        self.phase_began_at = now
+        self.phase_began_at, self.checked_lost = now, None
         self.step += 1
         if error is not None:
             self._note(error)
         return self._next(failed=error is not None)
 
     def _note(self, error: str) -> None:
-        if self.phase in ("wake", "canary"):
+        if self.phase in ("wake", "canary", "put_back"):
             self.error = f"{self.phase} of {self.to_model} failed: {error}"
         elif self.phase in ("rollback_wake", "rollback_canary"):
             self.error = f"{self.error}; then {self.phase} of {self.from_model} failed: {error}"
@@ -75,17 +128,31 @@ class Transaction:
                 # It cannot be trusted to have freed its memory; the new model does not mind.
                 self.phase = "stop_old"
                 return Stop(self.step, self.from_model)
+            case "sleep" | "stop_old" if self.wakes_first:
+                self.outcome = "committed"
             case "hand_back" | "sleep" | "stop_old":
                 self.phase = "wake"
                 return Wake(self.step, self.to_model)
+            case "wake" | "canary" if not failed and self.cancelled and self.old_serves:
+                self.phase = "put_back"
+                return Sleep(self.step, self.to_model, 1)
             case "wake" if not failed:
                 self.phase = "canary"
                 return Check(self.step, self.to_model)
+            case "canary" if not failed and self.old_serves:
+                self.phase = "hand_back"
             case "canary" if not failed:
                 self.outcome = "committed"
-            case "wake" | "canary":
+            case "put_back" if not failed and self.old_serves:
+                self.outcome = "cancelled"
+            case "put_back" if not failed and self.from_model is not None:
+                self.phase = "rollback_wake"
+                return Wake(self.step, self.from_model)
+            case "wake" | "canary" | "put_back":
                 self.phase = "stop"
                 return Stop(self.step, self.to_model)
+            case "stop" if self.old_serves:
+                self.outcome = "cancelled" if self.cancelled else "rolled_back"
             case "stop" if self.from_model is not None:
                 self.phase = "rollback_wake"
                 return Wake(self.step, self.from_model)
@@ -107,7 +174,7 @@ class Transaction:
         match self.outcome:
             case "committed":
                 return self.to_model
-            case "rolled_back":
+            case "rolled_back" | "cancelled":
                 return self.from_model
             case _:
                 return None
@@ -126,5 +193,6 @@ class Transaction:
             total_s=now - self.began_at,
             phases_s=self.phases_s,
             handed_back=self.handed_back,
+            service_gap_s=0.0 if self.gap_began_at is None else now - self.gap_began_at,
             error=self.error,
         )

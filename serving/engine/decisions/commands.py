@@ -1,0 +1,91 @@
+"""The hotswap commands of a host: fenced off, answered, waiting for their turn, or withdrawn.
+
+What a command that is obeyed then does is decided in `transaction` and `host`.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from serving.engine.decisions import events as ev
+from serving.engine.decisions.fencing import ObeyedPlan, refusal, repeats
+from serving.engine.decisions.transaction import Transaction
+from serving.wire import SwapReport
+
+
+class Commands:
+    """The commands that wait, and the last plan obeyed."""
+
+    def __init__(self, host: str, models: Iterable[str], obeyed: ObeyedPlan) -> None:
+        self.obeyed = obeyed
+        self.waiting: deque[ev.SwapAsked] = deque()
+        self._host = host
+        self._models = frozenset(models)
+
+    def answer(self, asked: ev.SwapAsked, awake: str | None) -> list[ev.Effect] | None:
+        """The answer to a command that needs no work; None: it is to be carried out."""
+        command = asked.command
+        refused = refusal(command, self.obeyed, awake=awake, models=self._models)
+        if refused is not None:
+            return [ev.Answer(asked.ticket, None, refused)]
+        if repeats(command, self.obeyed):
+            return [ev.Answer(asked.ticket, self.obeyed.report)]
+        if command.model != awake:
+            return None
+        report = self._unchanged(asked)
+        self.obeyed = ObeyedPlan(command.plan_id, command.model, report)
+        return [ev.RememberPlan(command, report), ev.Answer(asked.ticket, report)]
+
+    def obey(self, asked: ev.SwapAsked) -> ev.Effect:
+        """From here on older plans are refused."""
+        command = asked.command
+        self.obeyed = ObeyedPlan(command.plan_id, command.model, None)
+        return ev.RememberPlan(command, None)
+
+    def reported(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+        """A transaction has ended: record it and answer its command, if it had one."""
+        command = transaction.command
+        if command is None or transaction.ticket is None:
+            return []
+        report = transaction.report(self._host, now)
+        self.obeyed = ObeyedPlan(command.plan_id, command.model, report)
+        return [
+            ev.RememberPlan(command, report),
+            ev.SwapEnded(command, report),
+            ev.Answer(transaction.ticket, report),
+        ]
+
+    def cancel(self, asked: ev.CancelAsked, transaction: Transaction | None) -> list[ev.Effect]:
+        """Withdraw the commands of a plan that have not fenced yet."""
+        withdrawn = [w for w in self.waiting if w.command.plan_id == asked.plan_id]
+        self.waiting = deque(w for w in self.waiting if w.command.plan_id != asked.plan_id)
+        why = f"plan {asked.plan_id} was cancelled before its turn"
+        effects: list[ev.Effect] = [ev.Answer(w.ticket, None, why) for w in withdrawn]
+        command = transaction.command if transaction else None
+        if transaction is None or command is None or command.plan_id != asked.plan_id:
+            refused = None if withdrawn else f"no hotswap of plan {asked.plan_id} is to be done"
+        elif transaction.cancel():
+            refused = None
+        else:
+            refused = f"the hotswap of plan {asked.plan_id} has fenced: it ends by itself"
+        return [*effects, ev.Answer(asked.ticket, None, refused)]
+
+    def refuse_all(self, transaction: Transaction | None, why: str) -> list[ev.Effect]:
+        """Answer everyone: nothing will be done any more."""
+        tickets = [asked.ticket for asked in self.waiting]
+        if transaction is not None and transaction.ticket is not None:
+            tickets.append(transaction.ticket)
+        self.waiting.clear()
+        return [ev.Answer(ticket, None, why) for ticket in tickets]
+
+    def _unchanged(self, asked: ev.SwapAsked) -> SwapReport:
+        return SwapReport(
+            host=self._host,
+            plan_id=asked.command.plan_id,
+            from_model=asked.command.model,
+            to_model=asked.command.model,
+            outcome="unchanged",
+            from_tier="awake",
+            total_s=0.0,
+            phases_s={},
+            handed_back=0,
+        )

@@ -1,0 +1,98 @@
+"""The generations on a host: those that wait or have a slot, and those leaving the old model.
+
+Says what happens to each of them, from its arrival to its last frame. Who gets a slot is decided
+in `admission`, when a model changes in `host`.
+"""
+
+from serving.engine.decisions import events as ev
+from serving.engine.decisions.admission import Admission, Generation
+from serving.wire import Failed, HandedBack
+
+
+class Generations:
+    """Every generation of one host, by key."""
+
+    def __init__(self) -> None:
+        self.admission = Admission()
+        self.leaving: dict[str, Generation] = {}
+        """Still on the engine of a model that was replaced: they take no slot of the new one."""
+
+    def none_on_engines(self) -> bool:
+        """Whether no engine runs any generation."""
+        return not self.admission.running and not self.leaving
+
+    def submit(self, event: ev.Submitted, now: float) -> None:
+        """Let a generation wait for a slot."""
+        self.admission.waiting[event.key] = Generation(
+            event.key, event.request_class, event.evictable, event.tokens, now
+        )
+
+    def progressed(self, event: ev.Progressed) -> None:
+        """Count tokens: they are the price of a resume."""
+        generation = self._on_engine(event.key)
+        if generation is not None:
+            generation.tokens += event.tokens
+
+    def ended(self, event: ev.StreamEnded) -> list[ev.Effect]:
+        """A generation is off its engine: its slot is free and its stream ends."""
+        generation = self._on_engine(event.key)
+        if generation is None:
+            return []
+        self.admission.running.pop(event.key, None)
+        self.leaving.pop(event.key, None)
+        if generation.unwanted:
+            return [ev.Close(event.key, None)]
+        frame = event.frame or generation.ending
+        if frame is None:
+            frame = Failed("the engine ended the stream without a reason", retryable=True)
+        return [ev.Close(event.key, frame)]
+
+    def cancelled(self, key: str) -> list[ev.Effect]:
+        """Nobody wants this generation any more."""
+        if self.admission.waiting.pop(key, None) is not None:
+            return [ev.Close(key, None)]
+        generation = self._on_engine(key)
+        if generation is None or generation.unwanted:
+            return []
+        already_halting = generation.halting
+        generation.unwanted = True
+        return [] if already_halting else [ev.Halt(key)]
+
+    def leave(self) -> None:
+        """The model of everything that runs is replaced: its slots are the new model's now."""
+        self.leaving.update(self.admission.running)
+        self.admission.running.clear()
+
+    def close_waiting(self, frame: HandedBack) -> list[ev.Effect]:
+        """End the streams of everything that waits."""
+        keys = list(self.admission.waiting)
+        self.admission.waiting.clear()
+        return [ev.Close(key, frame) for key in keys]
+
+    def halt_running(
+        self, frame: HandedBack | Failed, *, evictable_only: bool = False
+    ) -> list[ev.Effect]:
+        """Take what has a slot off the awake engine."""
+        running = list(self.admission.running.values())
+        if evictable_only:
+            running = [generation for generation in running if generation.evictable]
+        return _halted(running, frame)
+
+    def halt_leaving(self, frame: HandedBack | Failed) -> list[ev.Effect]:
+        """Take what is left off the old engine."""
+        return _halted(list(self.leaving.values()), frame)
+
+    def _on_engine(self, key: str) -> Generation | None:
+        return self.admission.running.get(key) or self.leaving.get(key)
+
+
+def _halted(generations: list[Generation], frame: HandedBack | Failed) -> list[ev.Effect]:
+    effects: list[ev.Effect] = []
+    for generation in generations:
+        if generation.halting:
+            continue
+        generation.ending = frame
+        if isinstance(frame, HandedBack):
+            effects.append(ev.Evicted(generation.key, frame.reason))
+        effects.append(ev.Halt(generation.key))
+    return effects
