@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from benchmarks.chat import Answer, Load, ask, prompt, run_load
-from benchmarks.loop.chat_load import first_answer
+from benchmarks.start import first_answer
 from benchmarks.servers import Server, free_ports
 from benchmarks.setting import BenchmarkUnable
 
