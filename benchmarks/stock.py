@@ -1,4 +1,4 @@
-"""The API server of vLLM itself, with a registry entry's settings: what Turntable is compared with."""
+"""The stock server: what vLLM offers for one model, with the settings of a registry entry."""
 
 import sys
 
