@@ -9,8 +9,8 @@ from serving.config import ModelSettings, StateFolder
 from serving.engine.memory import proportional_bytes
 from serving.weights import checkpoint_path
 
-ASLEEP_SWAPS = 6
-PARKED_SWAPS = 4
+ASLEEP_SWAPS = 20
+PARKED_SWAPS = 6
 _TIER_LIMIT_S = 20.0
 
 

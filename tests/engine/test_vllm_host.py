@@ -74,6 +74,16 @@ def test_sleep_gives_the_memory_of_the_cache_back_and_a_round_trip_gives_the_sam
     assert exact.state().tiers["half"] == "asleep"
 
 
+def test_an_idle_engine_holds_little_beyond_its_weights(exact: RealHost) -> None:
+    if exact.state().tiers["half"] != "asleep":
+        assert exact.swap("half").outcome == "committed"
+        assert exact.swap("exact").outcome == "committed"
+    folder = checkpoint_path(exact.fleet.model("half"), exact.state_folder)
+    weights_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    half = exact.engines()[1]
+    assert proportional_bytes(half.pid) - weights_bytes < 350e6
+
+
 def test_an_evicted_generation_resumes_to_the_same_tokens(exact: RealHost) -> None:
     undisturbed = read(exact, "u", max_tokens=200)
     undisturbed.end()
