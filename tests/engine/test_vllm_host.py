@@ -81,7 +81,8 @@ def test_an_idle_engine_holds_little_beyond_its_weights(exact: RealHost) -> None
     folder = checkpoint_path(exact.fleet.model("half"), exact.state_folder)
     weights_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     half = exact.engines()[1]
-    assert proportional_bytes(half.pid) - weights_bytes < 350e6
+    # It varies by what else shares the warm process; a further copy of the embedding is 57 MB.
+    assert proportional_bytes(half.pid) - weights_bytes < 380e6
 
 
 def test_an_evicted_generation_resumes_to_the_same_tokens(exact: RealHost) -> None:
