@@ -74,17 +74,6 @@ def test_sleep_gives_the_memory_of_the_cache_back_and_a_round_trip_gives_the_sam
     assert exact.state().tiers["half"] == "asleep"
 
 
-def test_an_idle_engine_holds_little_beyond_its_weights(exact: RealHost) -> None:
-    if exact.state().tiers["half"] != "asleep":
-        assert exact.swap("half").outcome == "committed"
-        assert exact.swap("exact").outcome == "committed"
-    folder = checkpoint_path(exact.fleet.model("half"), exact.state_folder)
-    weights_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    half = exact.engines()[1]
-    # It varies by what else shares the warm process; a further copy of the embedding is 57 MB.
-    assert proportional_bytes(half.pid) - weights_bytes < 380e6
-
-
 def test_an_evicted_generation_resumes_to_the_same_tokens(exact: RealHost) -> None:
     undisturbed = read(exact, "u", max_tokens=200)
     undisturbed.end()
@@ -98,6 +87,17 @@ def test_an_evicted_generation_resumes_to_the_same_tokens(exact: RealHost) -> No
     )
     assert resumed.end() == Finished("length")
     assert batch.tokens + resumed.tokens == undisturbed.tokens
+
+
+def test_an_idle_engine_holds_little_beyond_its_weights(exact: RealHost) -> None:
+    if exact.state().tiers["half"] != "asleep":
+        assert exact.swap("half").outcome == "committed"
+        assert exact.swap("exact").outcome == "committed"
+    folder = checkpoint_path(exact.fleet.model("half"), exact.state_folder)
+    weights_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    half = exact.engines()[1]
+    # It varies by what else shares the warm process; a further copy of the embedding is 57 MB.
+    assert proportional_bytes(half.pid) - weights_bytes < 380e6
 
 
 def test_logprobs_come_with_every_token_and_with_the_prompt(exact: RealHost) -> None:
