@@ -26,7 +26,9 @@ class _Usage(msgspec.Struct):
     completion_tokens: int
 
 
-class _Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct):
+    """What is read of one chunk of a stream."""
+
     choices: list[_Choice] = []
     usage: _Usage | None = None
 
@@ -73,11 +75,9 @@ def prompt(number: int) -> str:
     )
 
 
-async def stream_chat(
-    client: httpx.AsyncClient, url: str, model: str, text: str, max_tokens: int
-) -> Answer:
-    """Ask, read the stream to its end. Raises httpx.HTTPError on any failure."""
-    body = {
+def chat_body(model: str, text: str, max_tokens: int) -> dict[str, object]:
+    """A streaming chat request for exactly this many greedy tokens."""
+    return {
         "model": model,
         "messages": [{"role": "user", "content": text}],
         "max_tokens": max_tokens,
@@ -86,6 +86,13 @@ async def stream_chat(
         "stream_options": {"include_usage": True},
         "ignore_eos": True,  # vLLM's extension: every answer has the same length
     }
+
+
+async def stream_chat(
+    client: httpx.AsyncClient, url: str, model: str, text: str, max_tokens: int
+) -> Answer:
+    """Ask, read the stream to its end. Raises httpx.HTTPError on any failure."""
+    body = chat_body(model, text, max_tokens)
     began = time.monotonic()
     first: float | None = None
     tokens = 0
@@ -97,7 +104,7 @@ async def stream_chat(
             data = line.removeprefix("data: ")
             if data == line or data == "[DONE]":
                 continue
-            chunk = msgspec.json.decode(data, type=_Chunk)
+            chunk = msgspec.json.decode(data, type=Chunk)
             if first is None and any(choice.delta.content for choice in chunk.choices):
                 first = time.monotonic()
             if chunk.usage is not None:

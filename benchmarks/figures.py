@@ -27,21 +27,26 @@ class Row(msgspec.Struct, frozen=True):
     value: float
     unit: str
     target: Target | None = None
+    impossible: str | None = None
+    """Why this machine cannot give a value; then the target is neither met nor missed."""
 
     @property
     def met(self) -> bool | None:
-        """Whether the target was met; None without one."""
-        return None if self.target is None else self.target.met_by(self.value)
+        """Whether the target was met; None without one, or where it cannot be measured."""
+        if self.target is None or self.impossible is not None:
+            return None
+        return self.target.met_by(self.value)
 
     def as_json(self) -> dict[str, Any]:
         """The row as written to a file; a value that is no number is null."""
-        return {
+        row = {
             "figure": self.figure,
             "value": self.value if math.isfinite(self.value) else None,
             "unit": self.unit,
             "target": None if self.target is None else str(self.target),
             "met": self.met,
         }
+        return row if self.impossible is None else row | {"impossible": self.impossible}
 
 
 class BenchmarkResult(msgspec.Struct, frozen=True):

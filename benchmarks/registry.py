@@ -17,7 +17,7 @@ from serving.config import StateFolder
 
 Benchmark = Callable[[Setting], list[Row]]
 
-_BENCHMARKS = {"loop": "benchmarks.loop:measure"}
+_BENCHMARKS = {"loop": "benchmarks.loop:measure", "swap": "benchmarks.swap:measure"}
 """Name to `module:function`."""
 
 

@@ -22,14 +22,15 @@ def show(result: BenchmarkResult, console: Console) -> None:
     table.add_column("")
     for row in result.rows:
         target = "" if row.target is None else str(row.target)
-        table.add_row(row.figure, readable(row.value), row.unit, target, _VERDICTS[row.met])
+        remark = row.impossible or _VERDICTS[row.met]
+        table.add_row(row.figure, readable(row.value), row.unit, target, remark)
     console.print(table)
     console.print(verdict(result.rows))
 
 
 def verdict(rows: list[Row]) -> str:
     """One sentence about the targets."""
-    bound = [row for row in rows if row.target is not None]
+    bound = [row for row in rows if row.met is not None]
     missed = [row.figure for row in bound if not row.met]
     if not bound:
         return "No figure has a target."

@@ -59,6 +59,12 @@ class Server:
             _kill_group(self._process.pid)
             self._process.wait()
 
+    @property
+    def process_id(self) -> int:
+        """Of the process that was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def check(self) -> None:
         """Raise BenchmarkUnable, with the last lines of its log, if the process has ended."""
         assert self._process is not None

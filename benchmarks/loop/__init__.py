@@ -11,8 +11,8 @@ from benchmarks.loop.fleet import bench_fleet
 from benchmarks.loop.plots import write_plots
 from benchmarks.loop.rows import rows_of
 from benchmarks.loop.samples import LoopSamples
-from benchmarks.loop.workspace import Workspace
 from benchmarks.setting import Setting
+from benchmarks.workspace import Workspace
 
 ROUNDS = 2
 

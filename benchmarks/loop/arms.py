@@ -4,16 +4,14 @@ import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from benchmarks.loop.chat_load import chat_alone_and_side_by_side, first_answer
-from benchmarks.loop.fleet import write_fleet
+from benchmarks.loop.chat_load import chat_alone_and_side_by_side
 from benchmarks.loop.samples import ChatSamples, Shift
 from benchmarks.loop.shifts import Shifter
-from benchmarks.loop.workspace import Workspace
-from benchmarks.servers import Server, free_ports
+from benchmarks.servers import Server
+from benchmarks.start import first_answer
+from benchmarks.stock import StockServer
+from benchmarks.workspace import Workspace, write_fleet
 from serving.config import Fleet
-from serving.weights import checkpoint_path
-
-_GIB = 1024**3
 
 
 class Arm(ABC):
@@ -67,46 +65,8 @@ class StockArm(Arm):
 
     def measure(self) -> None:
         """Take the samples of one round."""
-        (port,) = free_ports(1)
-        url = f"http://127.0.0.1:{port}"
-        name = self._fleet.models[0].name
-        log = self._workspace.root / f"stock-{len(self._samples.first_token_s)}.log"
-        with Server(self._command(port), log, self._environment()) as server:
-            first = first_answer(server, url, name)
+        stock = StockServer(self._workspace, self._fleet.models[0], self._fleet.hosts[0])
+        with stock.started(f"stock-{len(self._samples.first_token_s)}") as server:
+            first = first_answer(server, stock.url, stock.model.name)
             self._samples.first_token_s.append(first.first_token_at - server.started_at)
-            chat_alone_and_side_by_side(url, name, self._samples)
-
-    def _command(self, port: int) -> list[str]:
-        model = self._fleet.models[0]
-        options: dict[str, object] = {
-            "--served-model-name": model.name,
-            "--port": port,
-            "--host": "127.0.0.1",
-            "--dtype": model.dtype,
-            "--max-model-len": model.max_model_len,
-            "--max-num-seqs": model.slots,
-            "--kv-cache-memory-bytes": int(model.kv_cache_gib * _GIB),
-        }
-        checkpoint = checkpoint_path(model, self._workspace.prepared)
-        # Not `vllm serve`: that asks for the version of a package `vllm`, which on CPU has another
-        # name, and ends. It would start this very module.
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-        command += ["--model", str(checkpoint)]
-        for option, value in options.items():
-            command += [option, str(value)]
-        return command + (["--enforce-eager"] if self._on_cpu() else [])
-
-    def _environment(self) -> dict[str, str]:
-        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-        if not self._on_cpu():
-            devices = ",".join(map(str, self._fleet.hosts[0].devices))
-            pinned = {"CUDA_VISIBLE_DEVICES": devices} if devices else {}
-        else:
-            pinned = {
-                "VLLM_CPU_OMP_THREADS_BIND": self._fleet.hosts[0].cpu_cores,
-                "TORCHDYNAMO_DISABLE": "1",  # as on our hosts: nothing is compiled on CPU
-            }
-        return self._workspace.environment(**quiet, **pinned)
-
-    def _on_cpu(self) -> bool:
-        return self._fleet.hosts[0].accelerator == "cpu"
+            chat_alone_and_side_by_side(stock.url, stock.model.name, self._samples)

@@ -4,10 +4,6 @@ The chat model has one replica that never moves, as the stock server is one engi
 host is the one that traffic shifts move between the other two models. Pure.
 """
 
-from pathlib import Path
-
-import yaml
-
 from benchmarks.servers import free_ports
 from benchmarks.setting import BenchmarkUnable
 from serving.config import Fleet, HostSettings, ModelSettings
@@ -41,11 +37,6 @@ def bench_fleet(fleet: Fleet) -> Fleet:
             "models": models,
         }
     )
-
-
-def write_fleet(fleet: Fleet, path: Path) -> None:
-    """Write a fleet file."""
-    path.write_text(yaml.safe_dump(fleet.model_dump(mode="json", exclude_none=True)))
 
 
 def _chat_model(model: ModelSettings) -> ModelSettings:

@@ -12,11 +12,11 @@ import httpx
 
 from analytics.traffic import TrafficReader
 from benchmarks.chat import ask, prompt
-from benchmarks.loop.chat_load import START_LIMIT_S
 from benchmarks.loop.fleet import COOLDOWN_S
 from benchmarks.loop.samples import Shift
 from benchmarks.servers import Server, until
 from benchmarks.setting import BenchmarkUnable
+from benchmarks.start import START_LIMIT_S
 from serving.config import Fleet, StateFolder
 
 SHIFTS = 4

@@ -17,9 +17,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from benchmarks.chat import Answer, Load, ask, prompt, run_load
-from benchmarks.loop.chat_load import first_answer
 from benchmarks.servers import Server, free_ports
 from benchmarks.setting import BenchmarkUnable
+from benchmarks.start import first_answer
 
 PAUSE_S = 0.05
 

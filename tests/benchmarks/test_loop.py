@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chat import Answer, Load
-from benchmarks.loop.fleet import bench_fleet, write_fleet
+from benchmarks.loop.fleet import bench_fleet
 from benchmarks.loop.plots import write_plots
 from benchmarks.loop.rows import rows_of
 from benchmarks.loop.samples import ChatSamples, LoopSamples, Shift
-from benchmarks.loop.workspace import Workspace
 from benchmarks.setting import BenchmarkUnable, Setting
+from benchmarks.workspace import Workspace, write_fleet
 from serving.config import Fleet, StateFolder, load_fleet
 
 DEFAULT_FLEET = Path(__file__).parents[2] / "config" / "fleet.yaml"

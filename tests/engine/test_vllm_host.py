@@ -96,6 +96,17 @@ def test_an_evicted_generation_resumes_to_the_same_tokens(exact: RealHost) -> No
     assert batch.tokens + resumed.tokens == undisturbed.tokens
 
 
+def test_an_idle_engine_holds_little_beyond_its_weights(exact: RealHost) -> None:
+    if exact.state().tiers["half"] != "asleep":
+        assert exact.swap("half").outcome == "committed"
+        assert exact.swap("exact").outcome == "committed"
+    folder = checkpoint_path(exact.fleet.model("half"), exact.state_folder)
+    weights_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    half = exact.engines()[1]
+    # It varies by what else shares the warm process; a further copy of the embedding is 57 MB.
+    assert proportional_bytes(half.pid) - weights_bytes < 380e6
+
+
 def test_logprobs_come_with_every_token_and_with_the_prompt(exact: RealHost) -> None:
     reader = read(exact, "r", max_tokens=6, sampling={"logprobs": 2, "prompt_logprobs": 1})
     reader.end()

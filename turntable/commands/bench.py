@@ -16,7 +16,9 @@ class WouldDisturb(TurntableError):
 
 def bench(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Which benchmark; `loop` is the whole loop.")],
+    name: Annotated[
+        str, typer.Argument(help="Which: `loop`, the whole loop, or `swap`, hotswaps.")
+    ],
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Write plots into this folder.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit 1 when a target is missed.")] = False,

@@ -10,6 +10,10 @@ import sys
 from collections.abc import Iterable
 
 import torch
+from vllm.model_executor.layers.vocab_parallel_embedding import (
+    ParallelLMHead,
+    VocabParallelEmbedding,
+)
 from vllm.v1.worker.cpu_worker import CPUWorker
 
 
@@ -19,6 +23,11 @@ class SleepingCPUWorker(CPUWorker):
     # Set in sleep, so that nothing depends on how vLLM constructs its workers.
     _cache_storages: "dict[int, tuple[torch.UntypedStorage, int]] | None" = None
     _weight_storages: "dict[int, tuple[torch.UntypedStorage, int]] | None" = None
+
+    def load_model(self, *, load_dummy_weights: bool = False) -> None:
+        """Load the weights, and keep no copy of them that nothing computes with."""
+        super().load_model(load_dummy_weights=load_dummy_weights)
+        self._drop_packed_embeddings()
 
     def sleep(self, level: int = 1) -> None:
         """Free the KV cache, at level 2 also the weights. From level 1, level 2 goes on."""
@@ -36,6 +45,7 @@ class SleepingCPUWorker(CPUWorker):
             self._weight_storages = None
             self.model_runner.reload_weights()
             self._pack_tied_weights()
+            self._drop_packed_embeddings()
         if self._cache_storages is not None:
             _restored(self._cache_storages)
             self._cache_storages = None
@@ -54,6 +64,18 @@ class SleepingCPUWorker(CPUWorker):
         for layer in self.model_runner.model.modules():
             if hasattr(layer, "cpu_linear") and layer.cpu_linear is None:
                 layer.quant_method.process_weights_after_loading(layer)
+
+    def _drop_packed_embeddings(self) -> None:
+        """Forget the packed copies of input embeddings; an output layer keeps its own.
+
+        VLLM packs both, but looks tokens up in the plain weights.
+        """
+        model = self.model_runner.model
+        for layer in model.modules():
+            output = isinstance(layer, ParallelLMHead) or layer is getattr(model, "lm_head", None)
+            if isinstance(layer, VocabParallelEmbedding) and not output:
+                # Should a model compute with it after all, this is slower and right.
+                layer.cpu_linear = torch.nn.functional.linear
 
     def _caches(self) -> Iterable[torch.Tensor]:
         for cache in self.model_runner.kv_caches:

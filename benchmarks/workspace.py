@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from benchmarks.setting import BenchmarkUnable, Setting
 from serving.config import Fleet, StateFolder, load_fleet
 from serving.weights import prepare
@@ -55,3 +57,8 @@ class Workspace:
     def environment(self, **changes: str) -> dict[str, str]:
         """The environment of this process, with `changes`."""
         return {**os.environ, **changes}
+
+
+def write_fleet(fleet: Fleet, path: Path) -> None:
+    """Write a fleet file."""
+    path.write_text(yaml.safe_dump(fleet.model_dump(mode="json", exclude_none=True)))
