@@ -69,10 +69,5 @@ class SwapSamples:
     def gaps_s(self) -> list[float]:
         """How long the host had no awake model, in swaps to an asleep one."""
         return [
-            service_gap_s(swap.report) for swap in self.swaps if swap.report.from_tier == "asleep"
+            swap.report.service_gap_s for swap in self.swaps if swap.report.from_tier == "asleep"
         ]
-
-
-def service_gap_s(report: SwapReport) -> float:
-    """How long no awake model admitted; the whole swap where the report does not tell."""
-    return float(getattr(report, "service_gap_s", report.total_s))

@@ -35,6 +35,7 @@ def swap(tier: Tier, first_token_s: float) -> Swap:
         total_s=first_token_s / 2,
         phases_s={},
         handed_back=0,
+        service_gap_s=first_token_s / 2,
     )
     return Swap(report, first_token_s)
 
