@@ -71,19 +71,26 @@ class Engines:
             await self._stop(model)
 
     async def move(self, model: str, tier: Tier, moved: Callable[[], None]) -> None:
-        """Bring an engine that is not awake to `tier`.
+        """Bring an engine that is not awake to `tier`; one that does not get there is stopped.
 
         `moved` is called before anyone else may use the engine.
         """
         async with self._alone_with(model) as engine:
-            if tier == "disk":
+            try:
+                await self._moved_to(tier, model, engine)
+            except BaseException:
                 await self._stop(model)
-            elif tier == "parked" and engine is not None:
-                await engine.sleep(2)
-            else:
-                await self._load(model, engine)
-                await self._engines[model].sleep(1 if tier == "asleep" else 2)
+                raise
             moved()
+
+    async def _moved_to(self, tier: Tier, model: str, engine: Engine | None) -> None:
+        if tier == "disk":
+            await self._stop(model)
+        elif tier == "parked" and engine is not None:
+            await engine.sleep(2)
+        else:
+            await self._load(model, engine)
+            await self._engines[model].sleep(1 if tier == "asleep" else 2)
 
     async def _load(self, model: str, engine: Engine | None) -> None:
         """Have the weights, and know that they are good."""

@@ -203,7 +203,6 @@ class HostOwner:
 
         error = await _outcome(self.engines.move(move.model, move.tier, moved))
         if error is not None:
-            await _outcome(self.engines.stop(move.model))
             self.post(ev.Moved(move.model, "disk", error))
         log.info("tier changed", model=move.model, tier=move.tier, error=error)
 

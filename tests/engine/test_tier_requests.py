@@ -1,5 +1,6 @@
 """Prefetch and demote: a tier asked for is reached, refused by name, or reported as missed."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,12 @@ from serving.engine.assembly import HostOptions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.events import Move
 from serving.engine.decisions.residency import Residency
+from serving.engine.engines import Engines
+from serving.engine.protocol import EngineFailed
 from serving.errors import HostError, PlanRefused
 from serving.wire import HostState, IdleTier, SwapCommand, TierMove, TierReport
 from tests.engine.test_host_decisions import HostWorld, ask, started
+from tests.fakes.engine import FakeEngines
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 
 GIB = 1024**3
@@ -166,3 +170,23 @@ def test_the_awake_model_an_unknown_one_and_one_too_large_are_refused(host: Fake
 def test_awake_is_not_a_tier_to_ask_for(host: FakeHost) -> None:
     with pytest.raises(HostError, match="Invalid enum"):
         change(host, "b", "awake")  # type: ignore[arg-type]
+
+
+def test_a_hotswap_that_waits_for_a_move_that_fails_starts_the_engine_afresh() -> None:
+    made = FakeEngines()
+    fleet = fake_fleet(["b"], {"host-0": "b"})
+
+    async def scenario() -> None:
+        engines = Engines(fleet.models, made, on_lost=lambda _model, _reason: None)
+        await engines.move("b", "asleep", lambda: None)
+        made.fail_next["b", "sleep"] = "no"
+        moved, woken = await asyncio.gather(
+            engines.move("b", "parked", lambda: None), engines.wake("b"), return_exceptions=True
+        )
+        assert isinstance(moved, EngineFailed)
+        assert woken is None
+        assert made.awake() == ["b"]
+        await engines.stop_all()
+
+    asyncio.run(scenario())
+    assert made.log.count(("b", "start")) == 2

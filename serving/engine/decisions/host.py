@@ -131,7 +131,8 @@ class HostDecisions:
                 self.residency.moving = None
                 if error is not None:
                     self.residency.leave_on_disk(model)
-                if model != self.awake:
+                # A hotswap that waited for the move may have woken the model already.
+                if self.residency.tiers[model] != "awake":
                     self.residency.set_tier(model, tier)
                 return self.tier_requests.moved(event, now)
             case ev.Measured(memory_bytes, changes):
