@@ -215,6 +215,7 @@ def test_a_stream_that_cannot_be_resumed_is_replayed_unseen(stage: Stage) -> Non
 def test_a_replay_that_takes_another_turn_fails_and_says_why(stage: Stage) -> None:
     stage.say(TEXT)
     stream, host = half_way(stage, presence_penalty=0.5)
+    wait_until(lambda: "fox" in stream.text)
 
     stage.say("The quick brown dog is something else")
     kill(stage, host)
