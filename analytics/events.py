@@ -60,6 +60,14 @@ class RequestEnded(Event, frozen=True, kw_only=True):
     evictions: int
     hosts: list[str]
     """Hosts that served it, in order."""
+    account: str = ""
+    """Whose API key it came with; empty without one."""
+    held_s: float = 0.0
+    """How long it was evicted in place."""
+    saved_tokens: int = 0
+    """Prompt and output tokens that resumes found in a prefix cache, or kept by being held."""
+    longest_gap_s: float | None = None
+    """Longest time between two of its tokens; None below two."""
     error: str | None = None
 
 
@@ -94,10 +102,12 @@ class EngineSample(Event, frozen=True, kw_only=True):
     output_tokens: int
     """Tokens generated since the last sample."""
     memory_bytes: int
+    held_batch: int = 0
+    """Batch generations evicted in place."""
 
 
 class Eviction(Event, frozen=True, kw_only=True):
-    """A host gave a running generation back."""
+    """A host took a running generation off the running batch."""
 
     table: ClassVar[str] = "evictions"
 
@@ -107,6 +117,8 @@ class Eviction(Event, frozen=True, kw_only=True):
     request_id: str
     reason: str
     kept_tokens: int
+    in_place: bool = False
+    """It is held on the engine and goes on there, unless the gateway takes it elsewhere."""
 
 
 class Swap(Event, frozen=True, kw_only=True):
@@ -125,6 +137,8 @@ class Swap(Event, frozen=True, kw_only=True):
     total_s: float
     phases_s: dict[str, float]
     handed_back: int
+    service_gap_s: float = 0.0
+    """How long no awake model admitted."""
     error: str | None = None
 
 

@@ -5,6 +5,7 @@ here decides when an engine sleeps or which request it runs.
 """
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from serving.config import ModelSettings
@@ -23,6 +24,17 @@ class EngineFailed(HostError):
 
 class RequestRefused(HostError):
     """The engine cannot take this request, and no other replica of the model could."""
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What an engine's scheduler is held to, from its next step on; replaces the last one whole."""
+
+    held: frozenset[str] = frozenset()
+    """Generations (by key) that take no part in steps. They keep their KV cache while it is not
+    needed by others."""
+    batch_prefill_tokens: int | None = None
+    """At most so many prompt tokens of batch generations a step; None: the engine's own limit."""
 
 
 class Engine(Protocol):
@@ -50,6 +62,9 @@ class Engine(Protocol):
         `key` is unique on this host. Raises EngineFailed when the engine dies and RequestRefused
         when the request cannot be run.
         """
+
+    async def steer(self, steering: Steering) -> None:
+        """Hold the scheduler to `steering`. Keys it does not know are ignored."""
 
     def memory_bytes(self) -> int:
         """Proportional set size of the engine's processes."""

@@ -10,7 +10,16 @@ from typing import Literal, Protocol
 from serving.gateway.failures import ReplayDiverged, cannot_continue, host_refused
 from serving.gateway.generation import Generation
 from serving.gateway.resume import boundary_parameters, terminal_token_ids
-from serving.wire import Admitted, Failed, Finished, Frame, HandedBack, Tokens
+from serving.wire import (
+    Admitted,
+    Failed,
+    Finished,
+    Frame,
+    HandedBack,
+    Held,
+    Released,
+    Tokens,
+)
 
 SILENCE_S = 180.0
 """A host that gave a slot and then says nothing for this long is hung."""
@@ -131,7 +140,7 @@ class Intake:
 
 def _merged(
     frames: Iterable[Frame],
-) -> Iterator[Admitted | HandedBack | Failed | Batch]:
+) -> Iterator[Admitted | Held | Released | HandedBack | Failed | Batch]:
     """Neighbouring tokens as one, with the end that follows them."""
     tokens: Tokens | None = None
     for frame in frames:

@@ -1,7 +1,8 @@
 """One generation on the wire: a request of token ids in, a stream of frames out.
 
 A stream is `Admitted`, any number of `Tokens`, then exactly one of `Finished`, `HandedBack`,
-`Failed`. It may be handed back or fail before it is admitted.
+`Failed`. It may be handed back or fail before it is admitted. Between tokens of a batch generation
+`Held` and `Released` may come, in turn.
 """
 
 from typing import Any, Literal
@@ -67,6 +68,14 @@ class GenerateRequest(msgspec.Struct, omit_defaults=True, frozen=True):
     evictable: bool = True
     """False: do not evict to make room (it could not be resumed exactly). A hotswap still may."""
     cache_salt: str | None = None
+    account: str = ""
+    """Whose request it is: within a class, accounts share a host by their weights."""
+    weight: float = 1.0
+    """Of the account, against the others'."""
+    deadline_s: float | None = None
+    """Of a batch request: how long from now its whole batch may take."""
+    evictions: int = 0
+    """How often it was evicted before, anywhere."""
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
@@ -96,6 +105,17 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, tag="tokens"):
     """With the first tokens of an attempt: prompt and resumed tokens found in the prefix cache."""
 
 
+class Held(msgspec.Struct, frozen=True, tag="held"):
+    """Evicted in place: it keeps its KV cache on the engine and gets no tokens for now.
+
+    The receiver may close the stream and resume elsewhere, or wait for `Released`.
+    """
+
+
+class Released(msgspec.Struct, frozen=True, tag="released"):
+    """It has a slot again, where it was held."""
+
+
 class Finished(msgspec.Struct, frozen=True, omit_defaults=True, tag="finished"):
     """The engine ended the generation."""
 
@@ -116,6 +136,6 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     retryable: bool
 
 
-Frame = Admitted | Tokens | Finished | HandedBack | Failed
+Frame = Admitted | Tokens | Held | Released | Finished | HandedBack | Failed
 
 Json = dict[str, Any]

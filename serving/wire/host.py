@@ -47,8 +47,11 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     tiers: dict[str, Tier]
     running: ClassCounts
     waiting: ClassCounts
+    held: int = 0
+    """Batch generations evicted in place: in neither of the two counts above."""
     slots: int
     interactive_cap: int
+    """Now; it follows the time per output token that interactive generations get."""
     memory_bytes: int
     """Proportional set size of the host with all its engines; on CUDA also device memory."""
     versions: dict[str, str]

@@ -2,7 +2,7 @@
 
 from serving.errors import WireError
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 WIRE_HEADER = "Turntable-Wire"
 
 

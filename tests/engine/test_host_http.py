@@ -290,7 +290,7 @@ def test_another_wire_version_is_refused_by_name(host: FakeHost) -> None:
         headers={"Authorization": f"Bearer {host.token}", WIRE_HEADER: "99"},
     )
     assert answer.status_code == 400
-    assert "wire version 99, this side speaks 1" in answer.json()["error"]["what"]
+    assert "wire version 99, this side speaks 2" in answer.json()["error"]["what"]
 
 
 def test_a_malformed_request_is_refused(host: FakeHost) -> None:

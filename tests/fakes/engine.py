@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from serving.config import ModelSettings
-from serving.engine.protocol import EngineFailed, EngineOutput, SleepLevel
+from serving.engine.protocol import EngineFailed, EngineOutput, SleepLevel, Steering
 from serving.wire import Finished, GenerateRequest, TokenLogprobs, Tokens
 
 FIRST_TOKEN, TOKEN_SPAN = 1000, 20000
@@ -120,6 +120,7 @@ class FakeEngine:
         self.controls = controls
         self.condition: Literal["new", "awake", "asleep", "parked", "stopped", "dead"] = "new"
         self.running: set[str] = set()
+        self.steering = Steering()
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
 
@@ -149,6 +150,9 @@ class FakeEngine:
     async def lost(self) -> str:
         return await asyncio.shield(self._lost)
 
+    async def steer(self, steering: Steering) -> None:
+        self.steering = steering
+
     def memory_bytes(self) -> int:
         return self.controls.asleep_bytes.get(self.model.name, 1)
 
@@ -171,14 +175,15 @@ class FakeEngine:
             self._done("canary")
             return
         self.running.add(key)
-        assert len(self.running) <= self.model.slots, "more generations than slots"
+        computing = self.running - self.steering.held
+        assert len(computing) <= self.model.slots, "more generations than slots"
         try:
-            async for output in self._outputs(request):
+            async for output in self._outputs(key, request):
                 yield output
         finally:
             self.running.discard(key)
 
-    async def _outputs(self, request: GenerateRequest) -> AsyncIterator[EngineOutput]:
+    async def _outputs(self, key: str, request: GenerateRequest) -> AsyncIterator[EngineOutput]:
         sampling, tokens = request.sampling, list(request.resumed_token_ids)
         script = self.controls.answer(request) if self.controls.answer else None
         first = True
@@ -186,7 +191,7 @@ class FakeEngine:
             if script is not None and len(tokens) >= len(script):
                 yield Finished("stop")
                 return
-            await self._turn()
+            await self._turn(key)
             token = (
                 next_token(self.model.name, request.prompt_token_ids, tokens)
                 if script is None
@@ -200,10 +205,10 @@ class FakeEngine:
                 return
         yield Finished("length")
 
-    async def _turn(self) -> None:
+    async def _turn(self, key: str) -> None:
         """Wait until the next token may come."""
         await asyncio.sleep(self.controls.delay_s)
-        while not self.controls.gate.take():
+        while key in self.steering.held or not self.controls.gate.take():
             self._alive()
             await asyncio.sleep(0.002)
         self._alive()

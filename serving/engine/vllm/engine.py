@@ -15,7 +15,7 @@ from vllm.v1.executor import Executor
 from serving.config import HostSettings, ModelSettings
 from serving.engine.memory import proportional_bytes
 from serving.engine.process.context import EngineProcesses, started_by
-from serving.engine.protocol import EngineFailed, EngineOutput, RequestRefused, SleepLevel
+from serving.engine.protocol import EngineFailed, EngineOutput, RequestRefused, SleepLevel, Steering
 from serving.engine.vllm.arguments import engine_config
 from serving.engine.vllm.sampling import (
     prompt_ids,
@@ -128,6 +128,9 @@ class VllmEngine:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
+
+    async def steer(self, steering: Steering) -> None:
+        """Hold the scheduler to `steering`."""
 
     def memory_bytes(self) -> int:
         """Proportional set size of the engine's processes."""
