@@ -15,6 +15,7 @@ from serving.engine.assembly import HostOptions
 from serving.errors import HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     WIRE_HEADER,
+    WIRE_VERSION,
     Failed,
     Finished,
     HandedBack,
@@ -110,7 +111,7 @@ def test_closing_the_connection_gives_the_slot_back(host: FakeHost) -> None:
 def test_delete_aborts_a_generation(host: FakeHost) -> None:
     host.engines.gate.close()
     reader = read(host, "r").until(lambda r: r.admitted)
-    headers = {"Authorization": f"Bearer {host.token}", WIRE_HEADER: "1"}
+    headers = {"Authorization": f"Bearer {host.token}", WIRE_HEADER: str(WIRE_VERSION)}
     assert httpx.delete(f"{host.url}/generate/r", headers=headers).status_code == 204
     wait_until(lambda: state(host).running.interactive == 0)
     reader.end()
@@ -294,7 +295,7 @@ def test_another_wire_version_is_refused_by_name(host: FakeHost) -> None:
 
 
 def test_a_malformed_request_is_refused(host: FakeHost) -> None:
-    headers = {"Authorization": f"Bearer {host.token}", WIRE_HEADER: "1"}
+    headers = {"Authorization": f"Bearer {host.token}", WIRE_HEADER: str(WIRE_VERSION)}
     answer = httpx.post(f"{host.url}/generate", content=b"\x00nonsense", headers=headers)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "WireError")
 
