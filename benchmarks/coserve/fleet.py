@@ -14,7 +14,7 @@ from benchmarks.setting import BenchmarkUnable
 from serving.config import Fleet, HostSettings, ModelSettings
 
 LEVEL_OVER_ALONE = 1.1
-"""Service level for TPOT over what interactive work gets alone: between none and the bound, 1.15."""
+"""Service level for TPOT over what interactive work gets alone; the bound is 1.15."""
 _HOST_GIB = 8.0
 
 

@@ -11,7 +11,8 @@ Presence is from a request's arrival to its end. The cap is known from samples, 
 a cap that moved and came back between two of them is not seen, which makes the least smaller.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -34,26 +35,19 @@ class CapSample:
 def least_evictions(presences: Sequence[Presence], caps: Sequence[CapSample], slots: int) -> int:
     """Evictions that the presences and the cap in force make unavoidable, on one host."""
     ordered = sorted(caps, key=lambda sample: sample.at)
+    cap_at = {sample.at: sample.cap for sample in ordered}
+    changes: Counter[float] = Counter()
+    for presence in presences:
+        changes[presence.began_at] += 1
+        changes[presence.ended_at] -= 1
     present, cap, room, falls = 0, ordered[0].cap if ordered else slots, slots, 0
-    for change, new_cap in _changes(presences, ordered):
-        present += change
-        cap = cap if new_cap is None else new_cap
+    # Who leaves at the moment another comes gives it its slot: one step a moment.
+    for at in sorted({*changes, *cap_at}):
+        present, cap = present + changes[at], cap_at.get(at, cap)
         left = slots if present == 0 else max(0, min(slots, cap) - present)
         falls += max(0, room - left)
         room = left
     return falls
-
-
-def _changes(
-    presences: Sequence[Presence], caps: Sequence[CapSample]
-) -> Iterator[tuple[int, int | None]]:
-    """What changes, in order: how many more are present, and the new cap, if it is one."""
-    moments: list[tuple[float, int, int | None]] = [(sample.at, 0, sample.cap) for sample in caps]
-    for presence in presences:
-        moments += [(presence.began_at, 1, None), (presence.ended_at, -1, None)]
-    # At the same moment what leaves comes first: the fewest evictions.
-    for _, change, cap in sorted(moments, key=lambda moment: moment[:2]):
-        yield change, cap
 
 
 def excess_percent(evictions: int, least: int) -> float:
