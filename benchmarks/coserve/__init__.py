@@ -48,6 +48,7 @@ def _calibrate(instance: Instance, texts: list[str], samples: CoserveSamples) ->
     say, fleets = instance.workspace.say, instance.fleets
     tokens = {}
     with instance.running_hosts(fleets.calibration, second=False):
+        instance.wait_stock()  # it started meanwhile, and is idle from then on
         endpoint = instance.ours(fleets.sized(SIZES[0]).name)
         say("calibration: TPOT by batch size, and of bursts alone")
         samples.profile = measure_profile(endpoint, samples.slots)

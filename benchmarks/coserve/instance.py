@@ -24,6 +24,7 @@ from benchmarks.stock import StockServer
 from benchmarks.workspace import Workspace, write_fleet
 from serving.clients.host import HostClient
 from serving.config import HostSettings, StateFolder
+from serving.errors import HostUnreachable
 from serving.wire import SwapCommand
 
 _IDLE_LIMIT_S = 60.0
@@ -50,6 +51,17 @@ class Host:
                 where=self.name,
                 fix="Look at the host's log.",
             )
+
+    def wait_up(self) -> None:
+        """Wait until it answers, whether or not it has a model."""
+
+        def up() -> bool | None:
+            try:
+                return bool(self._client.state().host)
+            except HostUnreachable:
+                return None
+
+        self._until(up, "answers")
 
     def wait_ready(self) -> None:
         """Wait until it serves."""
@@ -117,6 +129,10 @@ class Instance:
         self.wait_for_replicas(model, 1)
         return self.ours(model)
 
+    def wait_stock(self) -> None:
+        """Wait until the stock server answers."""
+        first_answer(self.stock_server, self.stock.url, self.stock.model)
+
     def wait_idle(self) -> None:
         """Wait until no server has anything to do: what one arm left is no part of the next."""
         for host in self.hosts:
@@ -135,7 +151,7 @@ class Instance:
 
     @contextmanager
     def running_hosts(self, fleets: CoserveFleets, *, second: bool) -> Iterator[None]:
-        """The first host, and the second if wanted, over `fleets`; stopped when this closes."""
+        """The first host serving, the second one up without a model if wanted; then stopped."""
         files = [(fleets.first, 0), (fleets.second, 1)][: 1 + second]
         with ExitStack() as stack:
             hosts = []
@@ -150,9 +166,10 @@ class Instance:
                 )
                 hosts.append(Host(settings, self.state, server))
             self.hosts = hosts
-            hosts[0].wait_ready()
             for host in hosts:
-                host.wait_settled()
+                host.wait_up()
+            hosts[0].wait_ready()
+            hosts[0].wait_settled()
             self.wait_for_replicas(fleets.first.models[0].name, 1)
             try:
                 yield
@@ -184,9 +201,7 @@ def running_instance(workspace: Workspace, fleets: CoserveFleets) -> Iterator[In
         reader = stack.enter_context(TrafficReader(store.address, store.port, token))
         reader.wait_ready(START_LIMIT_S)
         endpoint = Endpoint(stock.url, model.name, {"priority": 1})
-        instance = Instance(fleets, workspace, state, gateway, endpoint, stock_server, reader)
-        first_answer(stock_server, stock.url, model.name)
-        yield instance
+        yield Instance(fleets, workspace, state, gateway, endpoint, stock_server, reader)
 
 
 def _started(workspace: Workspace, name: str, module: list[str]) -> Server:
