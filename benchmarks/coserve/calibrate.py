@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.coserve.ceiling import ProfilePoint
-from benchmarks.coserve.segment import Load, run_segment
+from benchmarks.coserve.segment import Load, require_served, run_segment
 from benchmarks.coserve.streams import Endpoint, Stream
 from benchmarks.coserve.workload import Question, Size, bursts, window_s
 from benchmarks.statistics import median
@@ -45,7 +45,9 @@ def _tpot_s(endpoint: Endpoint, size: int) -> float:
     """Of the time in which all of them ran."""
     work = iter([Question(f"{n}: what is new?", _PROFILE_TOKENS) for n in range(size)])
     load = Load(f"profile-{size}", batch=work, batch_streams=size, to_the_end=True)
-    return shared_tpot_s(run_segment(endpoint, load).batch)
+    streams = run_segment(endpoint, load).batch
+    require_served(streams, endpoint)
+    return shared_tpot_s(streams)
 
 
 def shared_tpot_s(streams: Sequence[Stream]) -> float:

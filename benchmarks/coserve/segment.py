@@ -61,14 +61,19 @@ class Segment:
 def run_segment(endpoint: Endpoint, load: Load) -> Segment:
     """Send the load, watch it. Raises BenchmarkUnable if an interactive request was not served."""
     segment = asyncio.run(_run(endpoint, load))
-    for stream in segment.interactive:
+    require_served(segment.interactive, endpoint)
+    return segment
+
+
+def require_served(streams: Sequence[Stream], endpoint: Endpoint) -> None:
+    """Raise BenchmarkUnable unless every one of them came whole."""
+    for stream in streams:
         if stream.error is not None or stream.ended_at is None:
             raise BenchmarkUnable(
-                f"an interactive request was not served: {stream.error}",
+                f"{stream.request_id} was not served: {stream.error}",
                 where=endpoint.url,
                 fix="Look at the servers' logs.",
             )
-    return segment
 
 
 async def _run(endpoint: Endpoint, load: Load) -> Segment:
@@ -152,10 +157,5 @@ class _BatchPool:
         await asyncio.gather(*self._workers)
 
     def _check(self) -> None:
-        for stream in self.streams:
-            if stream.error is not None:
-                raise BenchmarkUnable(
-                    f"a batch request was not served: {stream.error}",
-                    where=self._endpoint.url,
-                    fix="Look at the servers' logs.",
-                )
+        broken = [stream for stream in self.streams if stream.error is not None]
+        require_served(broken, self._endpoint)
