@@ -42,10 +42,23 @@ def _cdf(
         shares = [(place + 1) / len(found) for place in range(len(found))]
         axes.step(found, shares, where="post", color=_COLORS[arm], label=_LABELS.get(arm, arm))
     axes.set_xscale("log")
+    _readable_ticks(axes)
     axes.set_title(title, fontsize=10)
     axes.set_ylim(0, 1.02)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _readable_ticks(axes: Any) -> None:
+    """Plain numbers at 1, 2, 3 and 5 of each decade, over a range that has some of them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_xlim()
+    middle = (low * high) ** 0.5
+    axes.set_xlim(min(low, middle / 2), max(high, middle * 2))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _time_line(axes: Any, name: str, size: SizeSamples, batch_alone: ArmSamples) -> None:
@@ -60,8 +73,9 @@ def _time_line(axes: Any, name: str, size: SizeSamples, batch_alone: ArmSamples)
             began, ended = _span(stream, segment)
             axes.axvspan(began, ended, color=_COLORS["ours"], alpha=0.07, lw=0)
     axes.set_title(f"{name}: batch tokens/s over time (s), shaded: interactive", fontsize=10)
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
+    axes.set_xlim(0, max((segment.window_s for segment in size.ours.segments), default=1))
+    axes.legend(fontsize=8, frameon=False, loc="upper right", ncols=3)
     axes.spines[["top", "right"]].set_visible(False)
 
 
