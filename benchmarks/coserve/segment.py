@@ -138,7 +138,7 @@ class _BatchPool:
 
     async def warm(self) -> None:
         """Wait until every slot has batch work that has come beyond its prompt."""
-        if not self._workers:
+        if not self._load.slots:
             return
         deadline = time.monotonic() + _LIMIT_S
         while sum(bool(stream.times) for stream in self.streams) < self._load.slots:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-PERIOD_S = 5.0
+PERIOD_S = 4.5
 """From one burst to the next."""
-PRESENT_S = 2.3
+PRESENT_S = 2.0
 """About how long a burst is there when it is alone: half of the time, with its arrivals."""
 SPREAD_S = 0.4
 """A burst's requests come within this long."""

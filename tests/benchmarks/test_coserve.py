@@ -76,7 +76,7 @@ def test_bursts_come_period_by_period_with_all_their_requests() -> None:
 
 
 def test_answers_are_as_long_as_a_burst_shall_be_there() -> None:
-    assert answer_tokens(0.023) == 100
+    assert answer_tokens(0.020) == 100
     assert answer_tokens(1e-6) == 1024
 
 
