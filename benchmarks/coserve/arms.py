@@ -73,8 +73,8 @@ class Arms:
             name,
             self._arrivals(size, seed) if size else (),
             batch=batch_work(self.texts, seed) if batch else None,
-            batch_streams=slots + _QUEUED * hosts,
-            slots=slots,
+            batch_streams=slots + _QUEUED * hosts if batch else 0,
+            slots=slots if batch else 0,
             window_s=window_s(BURSTS),
         )
         segment = run_segment(endpoint, load)
