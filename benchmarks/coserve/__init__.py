@@ -15,7 +15,7 @@ from benchmarks.coserve.plots import write_plots
 from benchmarks.coserve.prompts import prompts_of
 from benchmarks.coserve.rows import rows_of
 from benchmarks.coserve.samples import CoserveSamples, SizeSamples
-from benchmarks.coserve.workload import SIZES, answer_tokens
+from benchmarks.coserve.workload import SINGLE, SIZES, answer_tokens
 from benchmarks.figures import Row
 from benchmarks.setting import Setting
 from benchmarks.workspace import Workspace
@@ -56,7 +56,7 @@ def _calibrate(instance: Instance, texts: list[str], samples: CoserveSamples) ->
             alone = measure_alone(endpoint, size, texts)
             samples.sizes[size.name].level_s = LEVEL_OVER_ALONE * alone.tpot_p50_s
             tokens[size.name] = answer_tokens(alone.tpot_p50_s)
-    return tokens
+    return tokens | {SINGLE.name: tokens[SIZES[0].name]}
 
 
 def _measure(arms: Arms) -> None:

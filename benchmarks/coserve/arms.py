@@ -4,7 +4,7 @@ A round has every arm once; the next round has them in reverse, so that a machin
 or slower does so for all of them alike. Between two arms every server is idle.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.coserve.instance import Instance
@@ -12,7 +12,15 @@ from benchmarks.coserve.recorded import read_recorded
 from benchmarks.coserve.samples import ArmSamples, CoserveSamples
 from benchmarks.coserve.segment import Load, run_segment
 from benchmarks.coserve.streams import Endpoint
-from benchmarks.coserve.workload import SIZES, Arrival, Size, batch_work, bursts, window_s
+from benchmarks.coserve.workload import (
+    SINGLE,
+    SIZES,
+    Arrival,
+    Size,
+    batch_work,
+    bursts,
+    window_s,
+)
 
 BURSTS = 4
 """In one window."""
@@ -36,9 +44,8 @@ class Arms:
         self._size(order[0], number)
         self._say(number, "batch alone")
         endpoint = self.instance.ours(self.instance.fleets.sized(order[0]).name)
-        self.segment(
-            self.samples.batch_alone, endpoint, f"r{number}-batch", seed=number, batch=True
-        )
+        found, full = self.samples.batch_alone, self.samples.slots
+        self.segment(found, endpoint, f"r{number}-batch", seed=number, running=full, queued=_QUEUED)
         self._size(order[1], number)
 
     def _size(self, size: Size, number: int) -> None:
@@ -54,7 +61,10 @@ class Arms:
         for name, arm, endpoint, batch in arms if number % 2 == 0 else reversed(arms):
             self._say(number, f"{size.name}, {name}")
             label = f"r{number}-{size.name}-{name}"
-            self.segment(arm, endpoint, label, seed=number, size=size, batch=batch)
+            running, queued = (self.samples.slots, _QUEUED) if batch else (0, 0)
+            self.segment(
+                arm, endpoint, label, seed=number, size=size, running=running, queued=queued
+            )
 
     def segment(
         self,
@@ -64,17 +74,17 @@ class Arms:
         *,
         seed: int,
         size: Size | None = None,
-        batch: bool = False,
-        hosts: int = 1,
+        running: int = 0,
+        queued: int = 0,
     ) -> None:
-        """One window of one arm; afterwards all servers are idle."""
-        slots = self.samples.slots * hosts
+        """One window of one arm, with so much batch work; afterwards all servers are idle."""
+        batch = running > 0
         load = Load(
             name,
             self._arrivals(size, seed) if size else (),
             batch=batch_work(self.texts, seed) if batch else None,
-            batch_streams=slots + _QUEUED * hosts if batch else 0,
-            slots=slots if batch else 0,
+            batch_streams=running + queued,
+            slots=running,
             window_s=window_s(BURSTS),
         )
         segment = run_segment(endpoint, load)
@@ -92,18 +102,19 @@ class Arms:
         self.instance.workspace.say(f"round {number + 1}: {what}")
 
 
-Step = Callable[[Arms], None]
-
-
 def two_hosts(arms: Arms) -> None:
-    """The heavy size on two hosts: evictions have somewhere to go."""
-    size = SIZES[-1]
+    """One interactive request at a time on two hosts that batch work fills by half.
+
+    The request is on one of them, so what it evicts has somewhere to go. With both hosts full, or
+    with interactive work on both, there would be no free slot elsewhere.
+    """
     instance, found = arms.instance, arms.samples.two_hosts
-    model = instance.fleets.sized(size).name
+    model = instance.fleets.sized(SIZES[-1]).name
     for host in instance.hosts:
         host.swap(model)
     instance.wait_for_replicas(model, 2)
     endpoint = instance.ours(model)
-    arms.segment(found.alone, endpoint, "two-alone", seed=0, size=size, hosts=2)
-    arms.segment(found.ours, endpoint, "two-ours", seed=0, size=size, batch=True, hosts=2)
-    arms.segment(found.batch_alone, endpoint, "two-batch", seed=0, batch=True, hosts=2)
+    half = arms.samples.slots
+    arms.segment(found.alone, endpoint, "two-alone", seed=0, size=SINGLE)
+    arms.segment(found.ours, endpoint, "two-ours", seed=0, size=SINGLE, running=half)
+    arms.segment(found.batch_alone, endpoint, "two-batch", seed=0, running=half)

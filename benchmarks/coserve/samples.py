@@ -71,7 +71,7 @@ class SizeSamples:
 
 @dataclass
 class TwoHostSamples:
-    """The heavy size on two hosts."""
+    """One interactive request at a time on two hosts, half filled with batch work."""
 
     alone: ArmSamples = field(default_factory=ArmSamples)
     batch_alone: ArmSamples = field(default_factory=ArmSamples)

@@ -32,6 +32,8 @@ class Size:
 
 
 SIZES = (Size("light", 2), Size("heavy", 6))
+SINGLE = Size("single", 1)
+"""For two hosts: never interactive work on both."""
 
 
 @dataclass(frozen=True)
