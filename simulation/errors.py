@@ -1,0 +1,7 @@
+"""Errors of the simulator."""
+
+from serving.errors import TurntableError
+
+
+class TraceUnusable(TurntableError):
+    """A file cannot be replayed."""
