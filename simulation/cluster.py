@@ -128,7 +128,8 @@ class Cluster:
         """
         if host.assigned == model:
             return None
-        took_s = self.swap_times.of("asleep" if model in host.asleep else "disk")
+        times = self.swap_times
+        took_s = times.asleep_s if model in host.asleep else times.disk_s
         old = host.awake
         if old is not None and host.engine is not None:
             self._hand_back(host, old)

@@ -6,9 +6,6 @@ saturation (docs/coserving.md); Sarathi-Serve (Agrawal et al., OSDI 2024) for ch
 """
 
 from dataclasses import dataclass
-from typing import Literal
-
-WarmTier = Literal["asleep", "parked", "disk"]
 
 
 @dataclass(frozen=True)
@@ -48,18 +45,7 @@ class ServiceModel:
 
 @dataclass(frozen=True)
 class SwapTimes:
-    """Seconds from the decision for a hotswap until the new model serves."""
+    """Seconds from the command of a hotswap until the new model serves, by where it was."""
 
     asleep_s: float
-    parked_s: float
     disk_s: float
-
-    def of(self, tier: WarmTier) -> float:
-        """For a model that is in `tier`."""
-        match tier:
-            case "asleep":
-                return self.asleep_s
-            case "parked":
-                return self.parked_s
-            case "disk":
-                return self.disk_s

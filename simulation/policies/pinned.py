@@ -50,7 +50,7 @@ def mean_counts(trace: Trace, services: list[ServiceModel], tpot_s: float) -> li
             trace.input_tokens[rows].sum() * service.prefill_token_s
             + trace.output_tokens[rows].sum() * output_token_s(service, tpot_s)
         )
-        counts.append(math.ceil(work_s / trace.duration_s) if work_s else 0)
+        counts.append(math.ceil(work_s / max(1.0, trace.duration_s)) if work_s else 0)
     return counts
 
 
