@@ -139,7 +139,7 @@ class _BatchPool:
     async def warm(self) -> None:
         """Wait until every slot has batch work that has come beyond its prompt."""
         if not self._load.slots:
-            return
+            return  # nothing to wait for: no batch work, or work that ends
         deadline = time.monotonic() + _LIMIT_S
         while sum(bool(stream.times) for stream in self.streams) < self._load.slots:
             self._check()

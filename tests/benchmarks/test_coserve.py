@@ -288,6 +288,13 @@ def test_interactive_requests_come_over_batch_work_that_never_ends(url: str) -> 
     assert [body["id"] for body in SEEN if "service_tier" not in body] == ["s-i0", "s-i1"]
 
 
+def test_interactive_work_can_be_alone(url: str) -> None:
+    arrivals = bursts(LIGHT, TEXTS, 1, number=1, mean_tokens=8)
+    segment = run_segment(Endpoint(url, "m", {}), Load("s", arrivals, window_s=0.1))
+    assert [s.ended_at is not None for s in segment.interactive] == [True, True]
+    assert segment.batch == []
+
+
 def test_given_rows_are_all_carried_out(url: str) -> None:
     rows = [Question(f"row {n}", 5) for n in range(7)]
     load = Load("s", batch=iter(rows), batch_streams=3, slots=3, to_the_end=True)
