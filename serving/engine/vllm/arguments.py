@@ -11,6 +11,8 @@ from serving.config import HostSettings, ModelSettings
 
 _GIB = 1024**3
 _CPU_WORKER = "serving.engine.vllm.cpu_worker.SleepingCPUWorker"
+_SCHEDULER = "serving.engine.vllm.scheduler.SteeredScheduler"
+_ASYNC_SCHEDULER = "serving.engine.vllm.scheduler.SteeredAsyncScheduler"
 
 
 def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) -> VllmConfig:
@@ -21,6 +23,7 @@ def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) ->
         "dtype": model.dtype,
         "max_model_len": model.max_model_len,
         "max_num_seqs": model.slots,
+        "scheduling_policy": "priority",
         "kv_cache_memory_bytes": int(model.kv_cache_gib * _GIB),
         "enable_prefix_caching": True,
         "enable_log_requests": False,
@@ -29,6 +32,9 @@ def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) ->
         **model.engine_args,
     }
     config = AsyncEngineArgs(**arguments).create_engine_config(UsageContext.ENGINE_CONTEXT)
+    # Only now it is settled whether steps are scheduled ahead.
+    scheduling = config.scheduler_config
+    scheduling.scheduler_cls = _ASYNC_SCHEDULER if scheduling.async_scheduling else _SCHEDULER
     if host.accelerator == "cpu":
         # vLLM turns "uni" into "mp" on CPU because it sets OpenMP's environment for a new worker
         # process. Ours binds its threads itself, and saves a process an engine.
