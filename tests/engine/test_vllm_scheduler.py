@@ -174,6 +174,22 @@ def test_a_batch_prompt_displaces_no_held_generation_while_others_run(config: Vl
     assert engine.tokens["held"] == generated(prompt(1, 16), 8)
 
 
+def test_a_batch_prompt_that_runs_alone_displaces_older_held_generations(
+    config: VllmConfig,
+) -> None:
+    engine = BareEngine(config, blocks=12)
+    engine.add("old", prompt(1, 28), 4, batch=True)
+    engine.step()
+    engine.steer("old")
+    engine.add("new", prompt(2, 28), 4, batch=True)
+    assert engine.step() == {"new": 28}
+    engine.run()
+    assert engine.tokens["new"] == generated(prompt(2, 28), 4)
+    engine.steer()
+    engine.run()
+    assert engine.tokens["old"] == generated(prompt(1, 28), 4)
+
+
 def test_batch_prompts_share_a_budget_of_tokens_a_step_and_interactive_ones_do_not(
     engine: BareEngine,
 ) -> None:

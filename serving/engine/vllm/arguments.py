@@ -11,6 +11,8 @@ from serving.config import HostSettings, ModelSettings
 
 _GIB = 1024**3
 _CPU_WORKER = "serving.engine.vllm.cpu_worker.SleepingCPUWorker"
+_CPU_STEP_TOKENS = 128
+"""Prompt tokens a step: measured in docs/coserving.md."""
 _SCHEDULER = "serving.engine.vllm.scheduler.SteeredScheduler"
 _ASYNC_SCHEDULER = "serving.engine.vllm.scheduler.SteeredAsyncScheduler"
 
@@ -28,7 +30,7 @@ def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) ->
         "enable_prefix_caching": True,
         "enable_log_requests": False,
         "disable_log_stats": True,
-        **(_on_cpu() if host.accelerator == "cpu" else _on_cuda(host)),
+        **(_on_cpu(model) if host.accelerator == "cpu" else _on_cuda(model, host)),
         **model.engine_args,
     }
     config = AsyncEngineArgs(**arguments).create_engine_config(UsageContext.ENGINE_CONTEXT)
@@ -42,13 +44,19 @@ def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) ->
     return config
 
 
-def _on_cpu() -> dict[str, Any]:
-    return {"enforce_eager": True, "worker_cls": _CPU_WORKER}
+def _on_cpu(model: ModelSettings) -> dict[str, Any]:
+    return {
+        "enforce_eager": True,
+        "worker_cls": _CPU_WORKER,
+        "max_num_batched_tokens": max(_CPU_STEP_TOKENS, model.slots),
+    }
 
 
-def _on_cuda(host: HostSettings) -> dict[str, Any]:
+def _on_cuda(model: ModelSettings, host: HostSettings) -> dict[str, Any]:
     devices = max(1, len(host.devices))
     return {
+        # Its worker keeps a place for what is held, too.
+        "max_num_seqs": 2 * model.slots,
         "enable_sleep_mode": True,
         "tensor_parallel_size": devices,
         "distributed_executor_backend": "uni" if devices == 1 else "mp",

@@ -27,6 +27,9 @@ from serving.engine.vllm.steps import Step, is_batch, key_of, lowest_last, plan_
 class SteeredScheduler(Scheduler):
     """vLLM's scheduler whose steps leave out what is held."""
 
+    max_num_scheduled_tokens: int
+    max_num_active_reqs: int
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._steering = Steering()

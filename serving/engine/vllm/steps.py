@@ -92,7 +92,8 @@ def _token_limit(taking: list[Request], batch_prefill_tokens: int | None) -> int
     """What all others want, and the budget of batch prompts, which are scheduled last."""
     if batch_prefill_tokens is None:
         return None
-    others = (r for r in taking if not (is_batch(r) and r.is_prefill_chunk))
-    return batch_prefill_tokens + sum(
+    others = [r for r in taking if not (is_batch(r) and r.is_prefill_chunk)]
+    wanted: int = sum(
         r.num_tokens_with_spec + r.num_output_placeholders - r.num_computed_tokens for r in others
     )
+    return batch_prefill_tokens + wanted
