@@ -23,12 +23,13 @@ from serving.engine.protocol import Steering
 from serving.engine.vllm.steering import accept_steering
 from serving.engine.vllm.steps import Step, is_batch, key_of, lowest_last, plan_step
 
+_PLACES = "max_num_running_reqs"
+
 
 class SteeredScheduler(Scheduler):
     """vLLM's scheduler whose steps leave out what is held."""
 
     max_num_scheduled_tokens: int
-    max_num_active_reqs: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,15 +80,18 @@ class SteeredScheduler(Scheduler):
     @contextmanager
     def _limited(self, token_limit: int | None) -> Iterator[None]:
         """Inside, a step has at most `token_limit` tokens, and no more requests than places."""
-        tokens, places = self.max_num_scheduled_tokens, self.max_num_active_reqs
+        # Older versions have one limit for what runs and what the worker has places for.
+        limit = "max_num_active_reqs" if hasattr(self, "max_num_active_reqs") else _PLACES
+        tokens, running = self.max_num_scheduled_tokens, getattr(self, limit)
         if token_limit is not None:
             self.max_num_scheduled_tokens = min(tokens, token_limit)
         if self.use_v2_model_runner:
-            self.max_num_active_reqs = min(places, self.max_num_running_reqs - len(self._paused))
+            setattr(self, limit, min(running, self.max_num_running_reqs - len(self._paused)))
         try:
             yield
         finally:
-            self.max_num_scheduled_tokens, self.max_num_active_reqs = tokens, places
+            self.max_num_scheduled_tokens = tokens
+            setattr(self, limit, running)
 
     def _make_places(self) -> None:
         """Displace what sits out where the worker has no place left for interactive prompts.
@@ -97,7 +101,7 @@ class SteeredScheduler(Scheduler):
         if not self.use_v2_model_runner:
             return
         wanted = sum(not is_batch(request) for request in self.waiting)
-        taken = len(self.running) + min(wanted, self.max_num_active_reqs - len(self.running))
+        taken = min(len(self.running) + wanted, self.max_num_running_reqs)
         while taken + len(self._paused) > self.max_num_running_reqs:
             if not self._displaced_one(also_not_held=True):
                 return
