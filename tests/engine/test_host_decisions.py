@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.fencing import ObeyedPlan
-from serving.engine.decisions.host import Limits
+from serving.engine.decisions.limits import Limits
 from serving.wire import (
     Finished,
     HandedBack,
