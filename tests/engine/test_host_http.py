@@ -12,6 +12,7 @@ from analytics.events import EngineSample, Eviction, Swap
 from serving.clients.host import HostClient
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
+from serving.engine.decisions.limits import CPU_PROMPTS
 from serving.errors import HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     WIRE_HEADER,
@@ -19,7 +20,9 @@ from serving.wire import (
     Failed,
     Finished,
     HandedBack,
+    Held,
     HostState,
+    Released,
     SwapCommand,
     SwapReport,
 )
@@ -74,7 +77,7 @@ def test_a_request_for_a_model_that_is_not_awake_is_handed_back(host: FakeHost) 
     assert read(host, "r", "b").end() == HandedBack("not_awake")
 
 
-def test_a_batch_generation_is_evicted_for_interactive_work_and_keeps_its_tokens(
+def test_batch_generations_are_held_for_interactive_work_and_go_on_where_they_were(
     host: FakeHost,
 ) -> None:
     host.engines.gate.close()
@@ -83,21 +86,23 @@ def test_a_batch_generation_is_evicted_for_interactive_work_and_keeps_its_tokens
         reader.until(lambda r: r.admitted)
     host.engines.gate.let(8)
     wait_until(lambda: sum(len(reader.tokens) for reader in batch) == 8)
-    interactive = read(host, "i")
-    interactive.until(lambda r: r.admitted)  # the cap is 2, so three of four had to go
-    wait_until(lambda: sum(isinstance(r.frames[-1], HandedBack) for r in batch) == 3)
+    interactive = read(host, "i").until(lambda r: r.admitted)
+    wait_until(lambda: sum(Held() in r.frames for r in batch) == 3)  # the cap is 2
+    wait_until(lambda: state(host).held == 3)
+    assert host.engines.alive["a"].steering.batch_prefill_tokens == CPU_PROMPTS.beside_interactive
     host.engines.gate.open()
     interactive.end()
-    ends = [reader.end() for reader in batch]
-    assert ends.count(HandedBack("evicted")) == 3
     for i, reader in enumerate(batch):
-        assert reader.tokens == expected_tokens("a", [i], 8)[: len(reader.tokens)]
+        assert reader.end() == Finished("length")
+        assert reader.tokens == expected_tokens("a", [i], 8)
+        assert reader.frames.count(Held()) == reader.frames.count(Released())
+    assert host.engines.alive["a"].steering.batch_prefill_tokens == CPU_PROMPTS.alone
     assert isinstance(host.sink, ListSink)
     evictions = [event for event in host.sink.events if isinstance(event, Eviction)]
-    kept = {event.request_id: event.kept_tokens for event in evictions}
-    assert kept == {
-        f"b{i}": len(r.tokens) for i, r in enumerate(batch) if ends[i] == HandedBack("evicted")
+    assert {event.request_id for event in evictions} == {
+        f"b{i}" for i, reader in enumerate(batch) if Held() in reader.frames
     }
+    assert all(event.in_place for event in evictions)
 
 
 def test_closing_the_connection_gives_the_slot_back(host: FakeHost) -> None:
@@ -133,11 +138,11 @@ def test_a_hotswap_changes_the_awake_model_and_reports_its_phases(host: FakeHost
 
 def test_a_hotswap_hands_back_what_runs_and_waits(host: FakeHost) -> None:
     host.engines.gate.close()
-    running = [read(host, f"r{i}").until(lambda r: r.admitted) for i in range(2)]
+    running = [read(host, f"r{i}").until(lambda r: r.admitted) for i in range(4)]
     waiting = read(host, "w")
     wait_until(lambda: state(host).waiting.interactive == 1)
-    assert swap(host, "b", 1).handed_back == 3
-    assert [r.end() for r in (*running, waiting)] == [HandedBack("hotswap")] * 3
+    assert swap(host, "b", 1).handed_back == 5
+    assert [r.end() for r in (*running, waiting)] == [HandedBack("hotswap")] * 5
 
 
 def test_a_repeated_command_is_answered_with_the_recorded_report(host: FakeHost) -> None:
