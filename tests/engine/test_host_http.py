@@ -17,6 +17,8 @@ from serving.errors import HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     WIRE_HEADER,
     WIRE_VERSION,
+    BatchSizePoint,
+    BatchSizeProfile,
     Failed,
     Finished,
     HandedBack,
@@ -121,6 +123,58 @@ def test_delete_aborts_a_generation(host: FakeHost) -> None:
     wait_until(lambda: state(host).running.interactive == 0)
     reader.end()
     assert httpx.delete(f"{host.url}/generate/r", headers=headers).status_code == 404
+
+
+# ---------------------------------------------------------------- batch-size profiles
+
+
+def profile(model: str, level_met_at: int) -> BatchSizeProfile:
+    """The default service level of 0.1 s is met up to so many generations."""
+    points = [BatchSizePoint(n, 0.1001 * n / level_met_at, 0.1, 50.0) for n in (1, 2, 3, 4)]
+    return BatchSizeProfile(model=model, hardware="test", measured_at=1.0, points=points)
+
+
+def test_a_profile_sets_the_interactive_cap_and_is_kept_over_a_restart(host: FakeHost) -> None:
+    assert state(host).interactive_cap == 2
+    with host.client() as client:
+        client.give_profile(profile("a", 4))
+    assert state(host).interactive_cap == 3
+    host.restart()
+    assert state(host).interactive_cap == 3
+
+
+def test_the_cap_of_a_model_is_remembered_over_hotswaps(host: FakeHost) -> None:
+    with host.client() as client:
+        client.give_profile(profile("a", 4))
+    swap(host, "b", 1)
+    assert state(host).interactive_cap == 2
+    swap(host, "a", 2)
+    assert state(host).interactive_cap == 3
+
+
+def test_a_profile_of_an_unknown_model_or_at_anothers_address_is_refused(host: FakeHost) -> None:
+    with host.client() as client, pytest.raises(PlanRefused, match="nothing"):
+        client.give_profile(profile("nothing", 4))
+    answer = httpx.put(
+        f"{host.url}/profiles/b",
+        headers={"Authorization": f"Bearer {host.token}"},
+        content=msgspec.json.encode(profile("a", 4)),
+    )
+    assert answer.status_code == 400
+    assert "profile is of a" in answer.text
+
+
+def test_holds_and_releases_are_metrics(host: FakeHost) -> None:
+    host.engines.gate.close()
+    batch = [read(host, f"b{i}", request_class="batch").until(lambda r: r.admitted) for i in (0, 1)]
+    first = read(host, "i").until(lambda r: r.admitted)
+    wait_until(lambda: state(host).held == 1)
+    host.engines.gate.open()
+    for reader in (first, *batch):
+        reader.end()
+    text = httpx.get(f"{host.url}/metrics").text
+    assert 'turntable_evictions_total{in_place="true",model="a",reason="evicted"} 1.0' in text
+    assert 'turntable_releases_total{model="a"} 1.0' in text
 
 
 # ---------------------------------------------------------------- hotswaps
