@@ -38,6 +38,7 @@ def held_first(*generations: Generation) -> str:
 @pytest.mark.parametrize(
     ("cheap", "dear"),
     [
+        ({"output_tokens": 0, "evictions": 2}, {"output_tokens": 1}),
         ({"evictions": 0}, {"evictions": 2, "remaining_tokens": 500}),
         ({"deadline_at": None}, {"deadline_at": NOW + 5000}),
         ({"deadline_at": NOW + 9000}, {"deadline_at": NOW + 5000}),
@@ -45,7 +46,15 @@ def held_first(*generations: Generation) -> str:
         ({"tokens": 10}, {"tokens": 90}),
         ({"admitted_at": 990.0}, {"admitted_at": 960.0}),
     ],
-    ids=["fewer evictions", "no deadline", "later deadline", "more to do", "less done", "newer"],
+    ids=[
+        "a prompt",
+        "fewer evictions",
+        "no deadline",
+        "later deadline",
+        "more to do",
+        "less done",
+        "newer",
+    ],
 )
 def test_the_cheaper_one_is_held(cheap: dict[str, Any], dear: dict[str, Any]) -> None:
     assert held_first(batch("cheap", **cheap), batch("dear", **dear)) == "cheap"
