@@ -10,6 +10,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from serving.config import Fleet, ModelSettings
+from serving.gateway.accounts import Accounts
 from serving.gateway.attempts import AttemptRunner
 from serving.gateway.census import Census, EventSink
 from serving.gateway.dialects import ENDPOINTS
@@ -41,16 +42,27 @@ class Gateway:
 
 @asynccontextmanager
 async def running_gateway(
-    fleet: Fleet, *, admin_token: str, events: EventSink, build: ModelAppBuilder
+    fleet: Fleet,
+    *,
+    admin_token: str,
+    batch_key: str,
+    events: EventSink,
+    build: ModelAppBuilder,
 ) -> AsyncIterator[Gateway]:
     """A gateway over `fleet`, for as long as the block lasts."""
     pool, census = Pool(fleet.hosts), Census(events)
     apps: dict[str, ASGIApp] = {}
     metrics = GatewayMetrics([model.name for model in fleet.models], pool, census)
     status = Status(fleet, pool, census, metrics, apps)
+    accounts = Accounts(fleet.keys, batch_key=batch_key)
     dispatchers = {
         endpoint.path: Dispatcher(
-            endpoint, fleet=fleet, apps=apps, events=events, on_end=metrics.observe
+            endpoint,
+            fleet=fleet,
+            accounts=accounts,
+            apps=apps,
+            events=events,
+            on_end=metrics.observe,
         )
         for endpoint in ENDPOINTS
     }

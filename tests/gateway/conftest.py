@@ -70,7 +70,11 @@ class GatewayThread:
             return await model_app(model, checkpoint_path(model, self.state), runner)
 
         async with running_gateway(
-            self.fleet, admin_token=token, events=self.events, build=build
+            self.fleet,
+            admin_token=token,
+            batch_key=self.state.token("batch"),
+            events=self.events,
+            build=build,
         ) as gateway:
             config = uvicorn.Config(
                 gateway.app, port=self.fleet.gateway.port, log_config=None, lifespan="off"

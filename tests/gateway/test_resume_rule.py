@@ -30,7 +30,7 @@ NOT_RESUMABLE = {
 
 
 def after(sampling: SamplingSpec, held: list[int], *, streamed: bool = True):
-    return continuation(sampling, prompt_tokens=5, held=held, streamed=streamed, max_model_len=100)
+    return continuation(sampling, prompt_tokens=5, kept=held, streamed=streamed, max_model_len=100)
 
 
 def generation(sampling: SamplingSpec, *, streamed: bool = True) -> Generation:
