@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 from starlette.types import ASGIApp
+from uvicorn.loops.auto import auto_loop_factory
 
 from analytics.writer import EventWriter
 from serving.config import BATCH_ACCOUNT, Fleet, ModelSettings, StateFolder, load_fleet
@@ -40,7 +41,9 @@ def main() -> int:
     logging.getLogger("vllm").setLevel(logging.WARNING)
     try:
         fleet = load_fleet(arguments.fleet)
-        asyncio.run(serve(fleet, StateFolder(arguments.state.resolve())))
+        # The loop that uvicorn would choose: uvloop where it is installed, as vLLM's server has it.
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(serve(fleet, StateFolder(arguments.state.resolve())))
     except TurntableError as error:
         log.error("gateway_failed", what=error.what, where=error.where, fix=error.fix)
         return 1
