@@ -137,15 +137,8 @@ def its_host_dies(stage: Stage, host: str) -> list[Streaming]:
     return []
 
 
-def its_host_is_swapped_away(stage: Stage, host: str) -> list[Streaming]:
-    hotswap(stage, host)
-    return []
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize(
-    "disturb", [interactive_work_arrives, its_host_dies, its_host_is_swapped_away]
-)
+@pytest.mark.parametrize("disturb", [interactive_work_arrives, its_host_dies])
 @pytest.mark.parametrize("case", CASES)
 def test_a_disturbed_answer_is_that_of_an_undisturbed_run(
     stage: Stage, case: str, disturb: Callable[[Stage, str], list[Streaming]], stream: bool
