@@ -12,6 +12,9 @@ from serving.gateway.intake import QUEUED_SILENCE_S, Intake
 from serving.gateway.pool import Lease
 from serving.wire import Frame
 
+SLACK_S = 0.5
+"""By so much the end of patience may be off."""
+
 Portions = AsyncIterator[list[Frame]]
 Offer = Callable[[], Coroutine[Any, Any, Lease]]
 
@@ -42,7 +45,13 @@ async def follow(
                 if intake.end is not None and intake.end.kind != "complete":
                     return None
                 if not lease.lost:
-                    patience.reschedule(loop.time() + intake.silence_s)
+                    _extend(patience, loop.time() + intake.silence_s)
+
+
+def _extend(patience: asyncio.Timeout, until: float) -> None:
+    """Be patient until then, give or take: a new timer for every token would be waste."""
+    if abs(until - (patience.when() or 0.0)) > SLACK_S:
+        patience.reschedule(until)
 
 
 async def _portion_or_slot(portions: Portions, offer: Offer) -> list[Frame] | Lease | None:
