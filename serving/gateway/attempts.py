@@ -21,7 +21,7 @@ from serving.gateway.pool import Lease, Pool
 from serving.gateway.resume import Continuation
 from serving.gateway.streams import HostStreams
 from serving.gateway.trip import Trip
-from serving.wire import Tokens
+from serving.wire import GenerateRequest, Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -75,18 +75,7 @@ class AttemptRunner:
             request = trip.generation.begin_attempt(step, lease.host.name)
             trip.begin(lease.host.name)
             intake = Intake(trip.generation, sink, _Telling(trip, whereabouts, self._rates))
-            opened = self._streams.open(lease.host, request)
-            try:
-                trip.reserved = await follow(
-                    opened, intake, lease, lambda: self._slot_elsewhere(trip.generation, lease)
-                )
-                failure = f"{lease.host.name} closed the stream before its end"
-            except TimeoutError:
-                failure = f"{lease.host.name} " + ("was lost" if lease.lost else "fell silent")
-            except (HostUnreachable, WireError) as error:
-                failure = str(error)
-            finally:
-                trip.generation.leave()
+            failure = await self._follow(trip, request, intake, lease)
             if trip.reserved is not None:
                 return AttemptEnd("moved", f"held, and {trip.reserved.host.name} has a slot")
             if intake.end is not None:
@@ -94,6 +83,23 @@ class AttemptRunner:
             if not lease.lost:
                 self._pool.doubt(lease.host.name)
             return AttemptEnd("failed", failure)
+
+    async def _follow(
+        self, trip: Trip, request: GenerateRequest, intake: Intake, lease: Lease
+    ) -> str:
+        """Follow the stream; what went wrong, unless the intake or a reserved slot say its end."""
+        opened = self._streams.open(lease.host, request)
+        try:
+            trip.reserved = await follow(
+                opened, intake, lease, lambda: self._slot_elsewhere(trip.generation, lease)
+            )
+        except TimeoutError:
+            return f"{lease.host.name} " + ("was lost" if lease.lost else "fell silent")
+        except (HostUnreachable, WireError) as error:
+            return str(error)
+        finally:
+            trip.generation.leave()
+        return f"{lease.host.name} closed the stream before its end"
 
     async def _replica(self, trip: Trip) -> Lease:
         generation = trip.generation

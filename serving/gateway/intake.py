@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from serving.gateway.failures import ReplayDiverged, cannot_continue, host_refused
 from serving.gateway.generation import Generation
+from serving.gateway.merging import merged
 from serving.gateway.resume import boundary_parameters, terminal_token_ids
 from serving.wire import (
     Admitted,
@@ -29,8 +30,6 @@ QUEUED_SILENCE_S = 24 * 3600.0
 
 TAIL_S = 1.0
 """How long the end of a complete stream may take; read, its connection can be used again."""
-
-Batch = tuple[Tokens, Finished | None]
 
 
 class TokenSink(Protocol):
@@ -100,7 +99,7 @@ class Intake:
         Tokens that may be the last wait for the next frame: text is made of the last token
         in one way if it ends the generation and in another if it does not.
         """
-        for frame in _merged(self._with_undecided(frames)):
+        for frame in merged(self._with_undecided(frames)):
             match frame:
                 case Admitted():
                     self._have_slot()
@@ -179,43 +178,3 @@ class Intake:
 
     def _ended_by(self, tokens: Tokens) -> bool:
         return bool(tokens.token_ids) and tokens.token_ids[-1] in self._ends
-
-
-def _merged(
-    frames: Iterable[Frame],
-) -> Iterator[Admitted | Held | Released | HandedBack | Failed | Batch]:
-    """Neighbouring tokens as one, with the end that follows them.
-
-    A change of place does not part tokens, and is said before them.
-    """
-    tokens: Tokens | None = None
-    for frame in frames:
-        match frame:
-            case Tokens():
-                tokens = frame if tokens is None else _joined(tokens, frame)
-            case Finished():
-                yield (tokens or Tokens([]), frame)
-                return
-            case Held() | Released():
-                yield frame
-            case _:
-                if tokens is not None:
-                    yield (tokens, None)
-                    tokens = None
-                yield frame
-    if tokens is not None:
-        yield (tokens, None)
-
-
-def _joined(first: Tokens, second: Tokens) -> Tokens:
-    logprobs = None
-    if first.logprobs is not None and second.logprobs is not None:
-        logprobs = first.logprobs + second.logprobs
-    return Tokens(
-        token_ids=first.token_ids + second.token_ids,
-        logprobs=logprobs,
-        prompt_logprobs=first.prompt_logprobs or second.prompt_logprobs,
-        cached_tokens=first.cached_tokens
-        if first.cached_tokens is not None
-        else second.cached_tokens,
-    )
