@@ -117,6 +117,11 @@ class Generation:
         """What a resume on another replica computes again."""
         return len(self.prompt_token_ids) + len(self.token_ids)
 
+    @property
+    def left_tokens(self) -> int:
+        """At most so many tokens are still to come."""
+        return self.sampling.max_tokens - len(self.token_ids)
+
     def hold(self) -> None:
         """Its host evicted it in place."""
         self.evicted()

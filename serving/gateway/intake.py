@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from serving.gateway.failures import ReplayDiverged, cannot_continue, host_refused
 from serving.gateway.generation import Generation
 from serving.gateway.merging import merged
+from serving.gateway.moving import worth_moving
 from serving.gateway.resume import boundary_parameters, terminal_token_ids
 from serving.wire import (
     Admitted,
@@ -83,8 +84,13 @@ class Intake:
 
     @property
     def may_move(self) -> bool:
-        """Whether the generation is held now, and would go on exactly on another replica."""
-        return self._place == "held" and self._generation.movable
+        """Whether the generation is held now, and may and should go on elsewhere."""
+        generation = self._generation
+        return (
+            self._place == "held"
+            and generation.movable
+            and worth_moving(kept_tokens=generation.kept_tokens, left_tokens=generation.left_tokens)
+        )
 
     @property
     def silence_s(self) -> float:

@@ -12,6 +12,8 @@ HELD_GRACE_S = 0.25
 """However little there is to recompute: most holds of a short burst end by themselves."""
 PRIOR_PREFILL_TOKENS_PER_S = 1000.0
 """Until a prefill of the model was seen."""
+PROMPT_TOKENS_PER_OUTPUT_TOKEN = 20
+"""So many prompt tokens cost an engine about as much as one output token."""
 _LEAST_TOKENS = 64
 """A shorter prefill takes one step of the engine and says nothing about its speed."""
 _WEIGHT = 0.2
@@ -40,3 +42,8 @@ def patience_s(
 ) -> float:
     """How long a generation is held before it may move; `kept_tokens` would be computed again."""
     return max(grace_s, kept_tokens / prefill_tokens_per_s)
+
+
+def worth_moving(*, kept_tokens: int, left_tokens: int) -> bool:
+    """Whether what is computed again costs less than what is left to generate."""
+    return kept_tokens < PROMPT_TOKENS_PER_OUTPUT_TOKEN * left_tokens

@@ -13,7 +13,7 @@ from serving.config import GatewaySettings
 from serving.gateway.attempts import AttemptRunner
 from serving.gateway.census import Census
 from serving.gateway.generation import Generation
-from serving.gateway.moving import PrefillRates, patience_s
+from serving.gateway.moving import PrefillRates, patience_s, worth_moving
 from serving.gateway.pool import Pool
 from serving.wire import (
     Admitted,
@@ -238,6 +238,19 @@ async def test_one_that_would_not_go_on_exactly_elsewhere_waits_for_its_release(
     assert sink.token_ids == [5, 6]
 
 
+async def test_one_that_is_nearly_done_is_not_computed_again_elsewhere() -> None:
+    scene = Scene()
+    scene.room_on_b(4)
+    made, _, run = await scene.start(max_tokens=1)
+    assert made.left_tokens == 0
+    await scene.hold()
+    await _settle()
+    assert scene.hosts == ["a"]
+
+    scene.streams.opened[0].say(Released(), END)
+    await run
+
+
 async def test_within_its_patience_a_release_comes_before_a_free_slot() -> None:
     scene = Scene(held_grace_s=3600)
     scene.room_on_b(4)
@@ -307,6 +320,11 @@ async def test_a_client_that_leaves_a_held_generation_leaves_no_lease() -> None:
 def test_the_longer_a_move_would_compute_the_longer_a_generation_waits() -> None:
     assert patience_s(kept_tokens=10, prefill_tokens_per_s=1000, grace_s=0.25) == 0.25
     assert patience_s(kept_tokens=2000, prefill_tokens_per_s=1000, grace_s=0.25) == 2.0
+
+
+def test_a_move_is_worth_it_while_more_is_left_than_is_computed_again() -> None:
+    assert worth_moving(kept_tokens=1000, left_tokens=100)
+    assert not worth_moving(kept_tokens=1000, left_tokens=50)
 
 
 def test_the_rate_of_prefills_follows_what_is_seen() -> None:
