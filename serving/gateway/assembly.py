@@ -67,7 +67,9 @@ async def running_gateway(
         for endpoint in ENDPOINTS
     }
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    ) as session:
         runner = AttemptRunner(pool, HostStreams(session, admin_token), census, fleet.gateway)
         watch = FleetWatch(fleet.hosts, admin_token, session, pool)
         built = asyncio.create_task(_build_all(fleet, apps, runner, build))
