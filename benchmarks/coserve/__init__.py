@@ -8,7 +8,7 @@ hosts, whether batch rows come out unharmed, and what the gateway costs.
 from benchmarks.coserve.arms import Arms, two_hosts
 from benchmarks.coserve.calibrate import measure_alone, measure_profile
 from benchmarks.coserve.exact import compare_rows
-from benchmarks.coserve.fleet import LEVEL_OVER_ALONE, coserve_fleets
+from benchmarks.coserve.fleet import LEVEL_OVER_ALONE, CoserveFleets, coserve_fleets
 from benchmarks.coserve.gateway_cost import measure_cost
 from benchmarks.coserve.instance import Instance, running_instance
 from benchmarks.coserve.plots import write_plots
@@ -37,6 +37,7 @@ def measure(setting: Setting) -> list[Row]:
             levels = {name: found.level_s for name, found in samples.sizes.items()}
             measured = fleets.with_levels(levels)
             with instance.running_hosts(measured, second=True):
+                _give_profiles(instance, measured, samples)
                 _measure(Arms(instance, samples, texts, tokens))
     if setting.plots_dir is not None:
         write_plots(samples, setting.plots_dir)
@@ -57,6 +58,14 @@ def _calibrate(instance: Instance, texts: list[str], samples: CoserveSamples) ->
             samples.sizes[size.name].level_s = LEVEL_OVER_ALONE * alone.tpot_p50_s
             tokens[size.name] = answer_tokens(alone.tpot_p50_s)
     return tokens | {SINGLE.name: tokens[SIZES[0].name]}
+
+
+def _give_profiles(instance: Instance, fleets: CoserveFleets, samples: CoserveSamples) -> None:
+    """To each host, for each of its models that is measured for speed."""
+    for host, fleet in zip(instance.hosts, (fleets.first, fleets.second), strict=True):
+        for model in fleet.models:
+            if model != fleets.exact:
+                host.give_profile(model.name, samples.profile)
 
 
 def _measure(arms: Arms) -> None:

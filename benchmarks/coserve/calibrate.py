@@ -38,16 +38,16 @@ def measure_alone(endpoint: Endpoint, size: Size, texts: Sequence[str]) -> Alone
 def measure_profile(endpoint: Endpoint, slots: int) -> list[ProfilePoint]:
     """TPOT of batches of these sizes, up to `slots`."""
     sizes = [size for size in BATCH_SIZES if size <= slots]
-    return [ProfilePoint(size, _tpot_s(endpoint, size)) for size in sizes]
+    return [_point(endpoint, size) for size in sizes]
 
 
-def _tpot_s(endpoint: Endpoint, size: int) -> float:
-    """Of the time in which all of them ran."""
+def _point(endpoint: Endpoint, size: int) -> ProfilePoint:
     work = iter([Question(f"{n}: what is new?", _PROFILE_TOKENS) for n in range(size)])
     load = Load(f"profile-{size}", batch=work, batch_streams=size, to_the_end=True)
     streams = run_segment(endpoint, load).batch
     require_served(streams, endpoint)
-    return shared_tpot_s(streams)
+    ttft_s = median([stream.ttft_s for stream in streams])
+    return ProfilePoint(size, shared_tpot_s(streams), ttft_s)
 
 
 def shared_tpot_s(streams: Sequence[Stream]) -> float:

@@ -18,10 +18,12 @@ _STEPS_A_PLACE = 4
 
 @dataclass(frozen=True)
 class ProfilePoint:
-    """TPOT of a batch of one size."""
+    """A batch of one size."""
 
     batch_size: int
     tpot_s: float
+    ttft_s: float = float("nan")
+    """Of short prompts that all come at once, the median one."""
 
 
 def tpot_at(profile: Sequence[ProfilePoint], batch_size: float) -> float:

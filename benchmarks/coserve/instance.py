@@ -5,7 +5,8 @@ whole run; those that are not measured have nothing to do.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,6 +15,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from analytics.traffic import TrafficReader
+from benchmarks.coserve.ceiling import ProfilePoint
 from benchmarks.coserve.fleet import CoserveFleets
 from benchmarks.coserve.streams import Endpoint
 from benchmarks.coserve.workload import SIZES
@@ -25,7 +27,7 @@ from benchmarks.workspace import Workspace, write_fleet
 from serving.clients.host import HostClient
 from serving.config import HostSettings, StateFolder
 from serving.errors import HostUnreachable
-from serving.wire import SwapCommand
+from serving.wire import BatchSizePoint, BatchSizeProfile, SwapCommand
 
 _IDLE_LIMIT_S = 60.0
 _BUSY = ("vllm:num_requests_running", "vllm:num_requests_waiting")
@@ -66,6 +68,25 @@ class Host:
     def wait_ready(self) -> None:
         """Wait until it serves."""
         self._until(lambda: self._client.ready() or None, "serves")
+
+    def give_profile(self, model: str, points: Sequence[ProfilePoint]) -> None:
+        """What a measured profile is for: the interactive cap of `model` begins from it."""
+        self._client.give_profile(
+            BatchSizeProfile(
+                model=model,
+                hardware="this machine",
+                measured_at=time.time(),
+                points=[
+                    BatchSizePoint(
+                        batch_size=point.batch_size,
+                        tpot_s=point.tpot_s,
+                        ttft_s=point.ttft_s,
+                        tokens_per_s=point.batch_size / point.tpot_s,
+                    )
+                    for point in points
+                ],
+            )
+        )
 
     def bring_asleep(self, models: list[str]) -> None:
         """Have these loaded now: the host would by itself, but in the midst of a measurement."""
