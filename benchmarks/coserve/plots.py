@@ -50,13 +50,14 @@ def _cdf(
 
 
 def _readable_ticks(axes: Any) -> None:
-    """Plain numbers at 1, 2, 3 and 5 of each decade, over a range that has some of them."""
+    """Plain numbers, few enough to stand beside each other, over a range that has some of them."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = axes.get_xlim()
     middle = (low * high) ** 0.5
-    axes.set_xlim(min(low, middle / 2), max(high, middle * 2))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    low, high = min(low, middle / 2), max(high, middle * 2)
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high < 10 * low else (1, 3)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
