@@ -85,7 +85,7 @@ def profile_assets(fleet: Fleet) -> list[dg.AssetsDefinition]:
         except (ProfileError, HostError, WireError) as error:
             raise dg.Failure(str(error)) from error
         profile = profile_of(model, state.hardware, time.time(), config.prompt_tokens, figures)
-        _append(installation, _events(profile, state.host, context.run_id, config, figures))
+        _append(installation, _events(profile, state.host, context.run.run_id, config, figures))
         yield dg.MaterializeResult(
             metadata={
                 **_metadata(installation.fleet, profile, figures),
@@ -142,7 +142,7 @@ def _measured(
     state = where_awake(fleet, folder, model, config.host)
     target = target_on(fleet, folder, state, model)
     measurement = Measurement(
-        name=f"profile.{context.run_id}",
+        name=f"profile.{context.run.run_id}",
         **config.model_dump(exclude={"host"}),
     )
     context.log.info(f"{model} is measured on {state.host} ({state.hardware})")

@@ -179,7 +179,7 @@ class _Bench:
             full.set()
             probed = [await self._probe(f"{name}.probe-{n}", 1) for n in range(1, wanted.probes)]
             probed.append(await self._probe(f"{name}.last", wanted.output_tokens))
-            await self._check(size, batch_too=True)
+            await self._check(size - 1, batch_too=True)
             for task in (watching, *running):
                 task.cancel()
         return round_of(probed[-1], others, [one.ttft_s for one in probed])
@@ -211,8 +211,8 @@ class _Bench:
             await self._check(size, batch_too=full.is_set())
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _check(self, size: int, *, batch_too: bool) -> None:
-        if what := await self._look(ours=size, batch_too=batch_too):
+    async def _check(self, ours: int, *, batch_too: bool) -> None:
+        if what := await self._look(ours=ours, batch_too=batch_too):
             raise Disturbed(what, where=f"host {self._target.host}", fix="It is measured again.")
 
     async def _look(self, *, ours: int, batch_too: bool) -> str | None:
