@@ -42,8 +42,10 @@ def hosts_table(states: Mapping[str, HostState | None]) -> dg.MetadataValue:
         "plan",
         "interactive",
         "batch",
+        "held",
         "waiting",
         "slots",
+        "cap",
         "tiers",
     ]
     return table((_host_row(host, state) for host, state in states.items()), columns)
@@ -70,6 +72,10 @@ def models_table(plan: Plan) -> dg.MetadataValue:
         "batch tokens/s",
         "interactive waiting",
         "batch waiting",
+        "batch held",
+        "capped replicas",
+        "a replica's tokens/s",
+        "known",
     ]
     return table(
         (
@@ -81,6 +87,10 @@ def models_table(plan: Plan) -> dg.MetadataValue:
                 "batch tokens/s": round(demand.batch_tokens_per_s, 1),
                 "interactive waiting": demand.waiting_interactive,
                 "batch waiting": demand.waiting_batch,
+                "batch held": demand.held_batch,
+                "capped replicas": demand.capped_replicas,
+                "a replica's tokens/s": round(plan.capacity[model].tokens_per_s, 1),
+                "known": plan.capacity[model].source,
             }
             for model, demand in plan.demand.items()
         ),
@@ -128,8 +138,10 @@ def _host_row(host: str, state: HostState | None) -> dict[str, Any]:
         "plan": state.plan_id,
         "interactive": state.running.interactive,
         "batch": state.running.batch,
+        "held": state.held,
         "waiting": state.waiting.interactive + state.waiting.batch,
         "slots": state.slots,
+        "cap": state.interactive_cap,
         "tiers": ", ".join(f"{model} {tier}" for model, tier in state.tiers.items()),
     }
 

@@ -20,11 +20,9 @@ from orchestration.errors import ProfileError
 from orchestration.installation import Installation
 from orchestration.names import OWNERS, PROFILE_TAGS, PROFILES, serving_key
 from orchestration.profiling.delivery import deliver
-from orchestration.profiling.figures import SizeFigures, batch_sizes
-from orchestration.profiling.measuring import Measurement, measure
-from orchestration.profiling.place import target_on, where_awake
+from orchestration.profiling.figures import SizeFigures, batch_sizes, profile_of
 from orchestration.profiling.plots import draw
-from orchestration.profiling.record import ProfileRecord, profile_of
+from orchestration.profiling.record import ProfileRecord
 from serving.config import Fleet
 from serving.errors import HostError, WireError
 from serving.wire import BatchSizeProfile, HostState
@@ -138,6 +136,10 @@ def _measured(
     installation: Installation,
     model: str,
 ) -> tuple[HostState, list[SizeFigures]]:
+    # Not above: an allocation run imports this module too, and has no time for an HTTP client.
+    from orchestration.profiling.measuring import Measurement, measure
+    from orchestration.profiling.place import target_on, where_awake
+
     fleet, folder = installation.fleet, installation.state
     state = where_awake(fleet, folder, model, config.host)
     target = target_on(fleet, folder, state, model)

@@ -3,11 +3,26 @@
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
 from orchestration.errors import ProfileError
-from orchestration.profiling.streams import Timed
+from serving.wire import BatchSizePoint, BatchSizeProfile
+
+
+@dataclass
+class Timed:
+    """When the tokens of one generation came, on the clock of `time.monotonic()`."""
+
+    asked_at: float
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    """Time, and how many tokens came."""
+
+    @property
+    def ttft_s(self) -> float:
+        """Time to first token."""
+        return self.arrivals[0][0] - self.asked_at
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +83,31 @@ def figures_of(batch_size: int, rounds: Sequence[Round], disturbed: int) -> Size
         ttft_p50_s=quantile(ttfts, 0.5),
         ttft_p99_s=quantile(ttfts, 0.99),
         disturbed=disturbed,
+    )
+
+
+def profile_of(
+    model: str,
+    hardware: str,
+    measured_at: float,
+    prompt_tokens: int,
+    sizes: Iterable[SizeFigures],
+) -> BatchSizeProfile:
+    """The figures as hosts and planner know them."""
+    return BatchSizeProfile(
+        model=model,
+        hardware=hardware,
+        measured_at=measured_at,
+        points=[
+            BatchSizePoint(
+                batch_size=size.batch_size,
+                tpot_s=size.tpot_p50_s,
+                ttft_s=size.ttft_p50_s,
+                tokens_per_s=size.tokens_per_s,
+            )
+            for size in sizes
+        ],
+        prompt_tokens=prompt_tokens,
     )
 
 

@@ -14,11 +14,12 @@ from orchestration.errors import Disturbed, ProfileError
 from orchestration.profiling.figures import (
     Round,
     SizeFigures,
+    Timed,
     batch_sizes,
     figures_of,
     round_of,
 )
-from orchestration.profiling.streams import Timed, request_for, run_to_end, run_until_stopped
+from orchestration.profiling.streams import request_for, run_to_end, run_until_stopped
 from serving.clients.generation import GenerationClient
 from serving.clients.host import HostClient
 from serving.wire import GenerateRequest, HostState

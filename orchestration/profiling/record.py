@@ -2,15 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from orchestration.profiling.figures import SizeFigures
 from serving.config import StateFolder
-from serving.wire import BatchSizePoint, BatchSizeProfile
+from serving.wire import BatchSizeProfile
 
 
 @dataclass(frozen=True)
@@ -37,31 +35,6 @@ class ProfileRecord:
         """Every profile; files of another version of Turntable are passed over."""
         found = (_read(path) for path in sorted(self.folder.glob("*.json")))
         return [profile for profile in found if profile is not None]
-
-
-def profile_of(
-    model: str,
-    hardware: str,
-    measured_at: float,
-    prompt_tokens: int,
-    sizes: Iterable[SizeFigures],
-) -> BatchSizeProfile:
-    """The figures as hosts and planner know them."""
-    return BatchSizeProfile(
-        model=model,
-        hardware=hardware,
-        measured_at=measured_at,
-        points=[
-            BatchSizePoint(
-                batch_size=size.batch_size,
-                tpot_s=size.tpot_p50_s,
-                ttft_s=size.ttft_p50_s,
-                tokens_per_s=size.tokens_per_s,
-            )
-            for size in sizes
-        ],
-        prompt_tokens=prompt_tokens,
-    )
 
 
 def _read(path: Path) -> BatchSizeProfile | None:

@@ -4,9 +4,9 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 from orchestration.errors import ProfileError
+from orchestration.profiling.figures import Timed
 from serving.clients.generation import GenerationClient
 from serving.wire import (
     Admitted,
@@ -21,20 +21,6 @@ from serving.wire import (
 
 FIRST_ID, LAST_ID = 1000, 20000
 """Prompts are random tokens between these: every tokenizer of use knows them."""
-
-
-@dataclass
-class Timed:
-    """When the tokens of one generation came, on the clock of `time.monotonic()`."""
-
-    asked_at: float
-    arrivals: list[tuple[float, int]] = field(default_factory=list)
-    """Time, and how many tokens came."""
-
-    @property
-    def ttft_s(self) -> float:
-        """Time to first token."""
-        return self.arrivals[0][0] - self.asked_at
 
 
 def request_for(

@@ -22,13 +22,14 @@ from orchestration.names import PROFILES
 from orchestration.profiling.figures import (
     Round,
     SizeFigures,
+    Timed,
     batch_sizes,
     figures_of,
+    profile_of,
     round_of,
 )
 from orchestration.profiling.measuring import Measurement, Target, disturbance, measure
-from orchestration.profiling.record import ProfileRecord, profile_of
-from orchestration.profiling.streams import Timed
+from orchestration.profiling.record import ProfileRecord
 from serving.wire import ClassCounts, GenerateRequest
 from tests.fakes.generate import Reader, generate_request
 from tests.orchestration.building import a_state
