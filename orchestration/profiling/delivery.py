@@ -17,5 +17,5 @@ def deliver(host: HostClient, profiles: Iterable[BatchSizeProfile]) -> list[str]
     hardware = host.state().hardware
     meant = [profile for profile in known if profile.hardware == hardware]
     for profile in meant:
-        host.put_profile(profile)
+        host.give_profile(profile)
     return [profile.model for profile in meant]

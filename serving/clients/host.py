@@ -64,8 +64,11 @@ class HostClient:
         answer = self._ask("PUT", f"/tiers/{model}", content=body, timeout=timeout_s)
         return msgspec.json.decode(answer.content, type=TierReport)
 
-    def put_profile(self, profile: BatchSizeProfile) -> None:
-        """Give the host a model's batch-size profile; it replaces the one it has."""
+    def give_profile(self, profile: BatchSizeProfile) -> None:
+        """Have the host begin the model's interactive cap from this profile, and keep it.
+
+        Raises PlanRefused when the host does not know the model.
+        """
         body = msgspec.json.encode(profile)
         self._ask("PUT", f"/profiles/{profile.model}", content=body, timeout=_ANSWER_S)
 
