@@ -38,7 +38,6 @@ def request_for(
         request_class="interactive",
         prompt_token_ids=[chosen.randint(FIRST_ID, LAST_ID) for _ in range(prompt_tokens)],
         sampling=SamplingSpec(max_tokens=output_tokens, temperature=0.0, ignore_eos=True),
-        evictable=False,
     )
 
 

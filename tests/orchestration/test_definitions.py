@@ -69,7 +69,8 @@ def test_sensor_and_schedule_run_unasked(shipped: dg.Definitions) -> None:
 def test_loading_the_definitions_imports_nothing_heavy_and_reads_no_fleet_file() -> None:
     script = (
         "import json, sys, orchestration.definitions; "
-        "print(json.dumps([m for m in ('torch', 'vllm', 'transformers', 'aiohttp', 'matplotlib') if m in sys.modules]))"
+        "heavy = ('torch', 'vllm', 'transformers', 'aiohttp', 'matplotlib'); "
+        "print(json.dumps([m for m in heavy if m in sys.modules]))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", script],
