@@ -8,6 +8,7 @@ import msgspec
 
 from analytics.traffic import ModelTraffic
 from orchestration.allocation.plan import Plan
+from orchestration.profiling.figures import SizeFigures
 from serving.wire import HostState, SwapReport
 
 NONE = "-"
@@ -115,6 +116,34 @@ def swaps_table(reports: Iterable[SwapReport]) -> dg.MetadataValue:
                 "error": r.error,
             }
             for r in reports
+        ),
+        columns,
+    )
+
+
+def sizes_table(figures: Iterable[SizeFigures]) -> dg.MetadataValue:
+    """A batch-size profile, one row a batch size."""
+    columns = [
+        "batch size",
+        "tokens/s",
+        "TPOT p50 ms",
+        "TPOT p99 ms",
+        "TTFT p50 ms",
+        "TTFT p99 ms",
+        "rounds disturbed",
+    ]
+    return table(
+        (
+            {
+                "batch size": one.batch_size,
+                "tokens/s": round(one.tokens_per_s, 1),
+                "TPOT p50 ms": 1000 * one.tpot_p50_s,
+                "TPOT p99 ms": 1000 * one.tpot_p99_s,
+                "TTFT p50 ms": 1000 * one.ttft_p50_s,
+                "TTFT p99 ms": 1000 * one.ttft_p99_s,
+                "rounds disturbed": one.disturbed,
+            }
+            for one in figures
         ),
         columns,
     )

@@ -102,7 +102,7 @@ def profile_assets(fleet: Fleet) -> list[dg.AssetsDefinition]:
 def profile_job() -> UnresolvedAssetJobDefinition:
     """The job that measures a model; all of them by a backfill over its partitions."""
     return dg.define_asset_job(
-        "batch_size_profiles",
+        "profiles",
         selection=dg.AssetSelection.assets(PROFILES),
         description="Measure what a model does at each batch size.",
         tags=PROFILE_TAGS,
@@ -202,10 +202,9 @@ def _metadata(
     fleet: Fleet, profile: BatchSizeProfile, figures: Sequence[SizeFigures]
 ) -> dict[str, Any]:
     picture = base64.b64encode(draw(figures, fleet.model(profile.model).service_levels)).decode()
-    rows = (msgspec.structs.asdict(one) for one in figures)
     return {
         "picture": dg.MetadataValue.md(f"![over batch size](data:image/png;base64,{picture})"),
-        "points": tables.table(rows, SizeFigures.__struct_fields__),
+        "points": tables.sizes_table(figures),
         "hardware": profile.hardware,
         "prompt tokens": profile.prompt_tokens,
         "dagster/row_count": len(figures),

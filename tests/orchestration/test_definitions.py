@@ -35,6 +35,11 @@ def test_the_graph_is_the_one_a_person_would_draw(shipped: dg.Definitions) -> No
     assert graph.get(COMPLETIONS).parent_keys == {PROMPTS, *(serving_key(m) for m in models)}
 
 
+def test_a_code_server_can_load_them(shipped: dg.Definitions) -> None:
+    # It also refuses what building them allows, such as a job named as an asset is.
+    shipped.get_repository_def().load_all_definitions()
+
+
 def test_every_asset_says_what_it_is(shipped: dg.Definitions) -> None:
     for spec in shipped.resolve_all_asset_specs():
         assert spec.description, spec.key

@@ -81,7 +81,7 @@ def measured(rig: Rig, measurement: Measurement = FAST) -> list[SizeFigures]:
 def materialize(
     rig: Rig, instance: dg.DagsterInstance, model: str = "a", **config: Any
 ) -> dg.ExecuteInProcessResult:
-    job = build_definitions(rig.installation).resolve_job_def("batch_size_profiles")
+    job = build_definitions(rig.installation).resolve_job_def("profiles")
     settings = {"prompt_tokens": 5, "output_tokens": 8, "rounds": 1, "probes": 1, "quiet_s": 0.2}
     return job.execute_in_process(
         instance=instance,
@@ -254,7 +254,7 @@ def test_a_profile_is_a_materialization_a_file_and_rows_in_the_store(
     metadata = event.materialization.metadata
     assert "data:image/png;base64," in str(metadata["picture"].value)
     points = metadata["points"].records  # type: ignore[union-attr]
-    assert [row.data["batch_size"] for row in points] == [1, 2, 4]
+    assert [row.data["batch size"] for row in points] == [1, 2, 4]
     (profile,) = ProfileRecord.of(rig.state).read()
     assert (profile.model, [point.batch_size for point in profile.points]) == ("a", [1, 2, 4])
     with rig.store.reader() as reader:
