@@ -87,11 +87,11 @@ def profile_assets(fleet: Fleet) -> list[dg.AssetsDefinition]:
         yield dg.MaterializeResult(
             metadata={
                 **_metadata(installation.fleet, profile, figures),
-                "host": state.host,
+                "measured on": state.host,
                 "file": dg.MetadataValue.path(
                     str(ProfileRecord.of(installation.state).write(profile))
                 ),
-                "hosts": _deliver(context, installation, profile),
+                "given to": _deliver(context, installation, profile),
             }
         )
         yield check(figures, state.slots)
@@ -207,5 +207,5 @@ def _metadata(
         "points": tables.sizes_table(figures),
         "hardware": profile.hardware,
         "prompt tokens": profile.prompt_tokens,
-        "dagster/row_count": len(figures),
+        "largest tokens/s": max(one.tokens_per_s for one in figures),
     }

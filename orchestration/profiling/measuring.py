@@ -7,7 +7,7 @@ was measured beside it is thrown away and measured again, a bounded number of ti
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestration.errors import Disturbed, ProfileError
@@ -19,12 +19,12 @@ from orchestration.profiling.figures import (
     figures_of,
     round_of,
 )
+from orchestration.profiling.lookout import Lookout
 from orchestration.profiling.streams import request_for, run_to_end, run_until_stopped
 from serving.clients.generation import GenerationClient
 from serving.clients.host import HostClient
-from serving.wire import GenerateRequest, HostState
+from serving.wire import GenerateRequest
 
-LOOK_EVERY_S = 0.2
 WARM_UP_TOKENS = 8
 
 
@@ -73,34 +73,15 @@ async def measure(
     place = (target.address, target.port, target.token)
     with HostClient(*place) as host:
         async with GenerationClient(*place) as client:
-            bench = _Bench(target, measurement, client, host)
-            await bench.quiet()
+            lookout = Lookout(host, target.model)
+            bench = _Bench(target, measurement, client, lookout)
+            await lookout.quiet(measurement.quiet_s)
             await run_to_end(client, bench.request("warm-up", WARM_UP_TOKENS))
             figures = []
             for size in batch_sizes(target.slots):
                 figures.append(await bench.size(size))
                 say(_line(figures[-1]))
             return figures
-
-
-def disturbance(state: HostState, model: str, ours: int, *, batch_too: bool) -> str | None:
-    """What else is on the engine beside `ours` interactive generations, in words.
-
-    `batch_too`: batch work counts; it does once it had time to be evicted. Raises ProfileError
-    when the host does not serve the model any more.
-    """
-    if state.phase != "serving" or state.awake_model != model:
-        raise ProfileError(
-            f"its phase is {state.phase}, its awake model {state.awake_model}",
-            where=f"host {state.host}, measured for {model}",
-            fix="Run again once a host serves the model: turntable swap, or an allocation run.",
-        )
-    interactive = state.running.interactive + state.waiting.interactive - ours
-    if interactive > 0:
-        return f"{interactive} interactive requests of others"
-    if batch_too and state.running.batch:
-        return f"{state.running.batch} batch requests of others"
-    return None
 
 
 class _Bench:
@@ -111,10 +92,10 @@ class _Bench:
         target: Target,
         measurement: Measurement,
         client: GenerationClient,
-        host: HostClient,
+        lookout: Lookout,
     ) -> None:
         self._target, self._measurement = target, measurement
-        self._client, self._host = client, host
+        self._client, self._lookout = client, lookout
 
     def request(self, name: str, output_tokens: int) -> GenerateRequest:
         """A request of this measurement."""
@@ -128,7 +109,7 @@ class _Bench:
         rounds: list[Round] = []
         reasons: list[str] = []
         while len(rounds) < self._measurement.rounds:
-            await self.quiet()
+            await self._lookout.quiet(self._measurement.quiet_s)
             try:
                 rounds.append(await self._round(size, f"{size}.{len(rounds)}.{len(reasons)}"))
             except Disturbed as disturbed:
@@ -136,20 +117,8 @@ class _Bench:
                 self._bear(size, reasons)
         return figures_of(size, rounds, len(reasons))
 
-    async def quiet(self) -> None:
-        """Return when no interactive work is on the engine; raise Disturbed if it stays."""
-        deadline = time.monotonic() + self._measurement.quiet_s
-        while what := await self._look(ours=0, batch_too=False):
-            if time.monotonic() >= deadline:
-                raise ProfileError(
-                    f"there were {what} for {self._measurement.quiet_s:g} s",
-                    where=f"host {self._target.host}",
-                    fix="Measure when the model is not in use, or on another host.",
-                )
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    def _bear(self, size: int, reasons: Iterable[str]) -> None:
-        seen = list(reasons)
+    def _bear(self, size: int, seen: Sequence[str]) -> None:
+        """Fail when a batch size was disturbed too often."""
         if len(seen) > self._measurement.disturbed_rounds:
             raise ProfileError(
                 f"batch size {size} was disturbed {len(seen)} times, last by {seen[-1]}",
@@ -174,13 +143,13 @@ class _Bench:
     async def _watched_round(self, size: int, name: str) -> Round:
         wanted, full = self._measurement, asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(self._watch(size, full))
+            watching = group.create_task(self._lookout.watch(size, full))
             others = [Timed(time.monotonic()) for _ in range(size - 1)]
             running = await self._begin(group, others, name)
             full.set()
             probed = [await self._probe(f"{name}.probe-{n}", 1) for n in range(1, wanted.probes)]
             probed.append(await self._probe(f"{name}.last", wanted.output_tokens))
-            await self._check(size - 1, batch_too=True)
+            await self._lookout.check(size - 1, batch_too=True)
             for task in (watching, *running):
                 task.cancel()
         return round_of(probed[-1], others, [one.ttft_s for one in probed])
@@ -205,20 +174,6 @@ class _Bench:
         for event in begun:
             await event.wait()
         return running
-
-    async def _watch(self, size: int, full: asyncio.Event) -> None:
-        """End the round when work of others is seen. Batch work has until the batch is full."""
-        while True:
-            await self._check(size, batch_too=full.is_set())
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _check(self, ours: int, *, batch_too: bool) -> None:
-        if what := await self._look(ours=ours, batch_too=batch_too):
-            raise Disturbed(what, where=f"host {self._target.host}", fix="It is measured again.")
-
-    async def _look(self, *, ours: int, batch_too: bool) -> str | None:
-        state = await asyncio.to_thread(self._host.state)
-        return disturbance(state, self._target.model, ours, batch_too=batch_too)
 
 
 def _line(figures: SizeFigures) -> str:

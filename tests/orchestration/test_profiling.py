@@ -28,7 +28,8 @@ from orchestration.profiling.figures import (
     profile_of,
     round_of,
 )
-from orchestration.profiling.measuring import Measurement, Target, disturbance, measure
+from orchestration.profiling.lookout import disturbance
+from orchestration.profiling.measuring import Measurement, Target, measure
 from orchestration.profiling.record import ProfileRecord
 from serving.wire import ClassCounts, GenerateRequest
 from tests.fakes.generate import Reader, generate_request
