@@ -80,7 +80,10 @@ class ModelSettings(_Section):
     kv_cache_gib: float = Field(1.0, gt=0, description="KV cache of one awake engine")
     slots: int = Field(32, ge=1, description="largest running batch of one engine")
     interactive_cap: int = Field(
-        8, ge=1, description="largest running batch while interactive work is present"
+        8,
+        ge=1,
+        description="largest running batch while interactive work is present, at first: from there "
+        "it follows `service_levels.tpot_s`",
     )
     min_replicas: int = Field(0, ge=0, description="kept awake however quiet it is")
     max_replicas: int = Field(1, ge=0, description="never more, however busy it is")

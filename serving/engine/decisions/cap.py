@@ -17,13 +17,15 @@ MEMORY_STEPS = 256.0
 """A sample counts 1/e of its first weight after so many steps of the engine."""
 SETTLING_STEPS = 16.0
 """So many steps are seen between two changes of the cap."""
-PROBE_STEPS = 512.0
+PROBE_STEPS = 256.0
 """After so many steps at one cap, one more is tried if the samples do not say what it would do."""
 LARGEST_RISE = 1.5
 """By this factor at most at once."""
 _LEAST_ERROR = 0.01
 _MOST_ERROR = 0.05
 _LEAST_NOISE = 0.02
+_DRIFT, _DRIFT_ERRORS = 0.1, 4.0
+"""A TPOT that moved by this share, and by so many of its errors, is another engine's."""
 _OUTLIER = 4.0
 """A sample counts as at most so many times the mean."""
 _SHAPE_DOUBT = 0.5
@@ -101,7 +103,7 @@ class CapLoop:
     def __init__(self, curve: TpotCurve, *, slots: int, level_s: float, first_cap: int) -> None:
         self.cap = first_cap
         self._curve, self._slots, self._level_s = curve, slots, level_s
-        self._samples = _Samples()
+        self._samples, self._recent = _Samples(), _Samples()
         self._steps = 0.0
         """Seen since the cap changed."""
         self._reach = 0.0
@@ -109,7 +111,8 @@ class CapLoop:
 
     def follow(self, curve: TpotCurve) -> None:
         """Begin again with a curve that was measured: its cap is the first."""
-        self._curve, self._samples, self._steps = curve, _Samples(), 0.0
+        self._curve, self._steps = curve, 0.0
+        self._samples, self._recent = _Samples(), _Samples()
         within = [n for n in range(1, self._slots + 1) if curve(n) <= self._level_s]
         self.cap = max(within, default=1)
 
@@ -122,18 +125,37 @@ class CapLoop:
         if self._samples.weight >= 1.0:
             ratio = min(ratio, _OUTLIER * self._samples.y / self._samples.weight)
         self._samples.add(computing, ratio, weight)
+        self._recent.add(computing, ratio, weight)
         self._steps += weight
         self._reach = max(computing, self._reach * exp(-weight / MEMORY_STEPS))
+        if self._recent.weight >= SETTLING_STEPS:
+            self._forget_what_is_no_longer_so()
         if self._steps >= SETTLING_STEPS:
             self._move_to(self._wanted(_estimate(self._samples)))
+
+    def _forget_what_is_no_longer_so(self) -> None:
+        """If the same batch sizes give another TPOT now, the engine has changed: begin anew."""
+        recent, known = _estimate(self._recent), _estimate(self._samples)
+        moved = abs(recent.mean / known.mean - 1)
+        # Between other sizes the difference may be the curve's shape.
+        same_sizes = abs(recent.centre - known.centre) <= 0.5
+        if same_sizes and moved > max(_DRIFT, _DRIFT_ERRORS * recent.mean_error):
+            self._samples = self._recent
+        self._recent = _Samples()
 
     def _move_to(self, cap: int) -> None:
         if cap != self.cap:
             self.cap, self._steps = cap, 0.0
 
     def _wanted(self, estimate: Estimate) -> int:
-        def tpot_s(computing: int) -> float:
+        centre = round(estimate.centre)
+
+        def fitted_s(computing: int) -> float:
             return self._curve(computing) * estimate.at(computing)
+
+        def tpot_s(computing: int) -> float:
+            """It never falls with the batch, whatever noise says."""
+            return max(fitted_s(computing), fitted_s(centre) if computing > centre else 0.0)
 
         cap = self.cap
         if tpot_s(cap) * (1 - estimate.error(cap)) > self._level_s:
@@ -144,7 +166,6 @@ class CapLoop:
         highest = min(self._slots, max(cap, ceil(LARGEST_RISE * self._reach)))
         while cap < highest and tpot_s(cap + 1) * (1 + estimate.error(cap + 1)) <= self._level_s:
             cap += 1
+        within = tpot_s(cap) * (1 + estimate.error(cap)) <= self._level_s
         probes = self._steps >= PROBE_STEPS and not estimate.shape_known
-        if cap == self.cap < highest and probes and tpot_s(cap) <= self._level_s:
-            cap += 1
-        return cap
+        return cap + 1 if cap == self.cap < highest and within and probes else cap

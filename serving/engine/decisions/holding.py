@@ -57,13 +57,15 @@ def is_protected(generation: Generation, now: float) -> bool:
 class HoldCost:
     """What holding a generation costs, compared field by field: the cheapest is held first.
 
-    In place nothing is computed again, so what counts is whom a delay hurts: those delayed often,
-    then those with the least time to their deadline, then those nearly done (they free their place
-    by themselves). Of equals, the tokens to compute again should the gateway take it to another
+    In place nothing is computed again, so what counts is whom a delay hurts. A prompt being
+    computed is held before decodes: it makes every step longer. Then come those delayed seldom,
+    those with most time to their deadline, and those with most to do (others free their place by
+    themselves). Of equals, the tokens to compute again should the gateway take it to another
     replica decide, then age: the newest is held first.
     """
 
     protected: bool
+    decoding: bool
     evictions: int
     urgency: float
     nearness: int
@@ -75,6 +77,7 @@ def hold_cost(generation: Generation, now: float) -> HoldCost:
     """The cost of holding `generation` now."""
     return HoldCost(
         protected=is_protected(generation, now),
+        decoding=not generation.in_prefill,
         evictions=generation.evictions,
         urgency=-generation.time_left_s(now),
         nearness=-generation.remaining_tokens,

@@ -225,8 +225,11 @@ class HostDecisions:
         return [*effects, move] if move else effects
 
     def _draining(self) -> bool:
-        """Whether nothing is admitted, but what was held may go on as places come free."""
-        return self.transaction is not None and self.transaction.phase == "hand_back"
+        """Whether the old engine takes nothing more, but what it holds may go on as places free."""
+        transaction = self.transaction
+        if transaction is None or transaction.phase != "hand_back" or transaction.wakes_first:
+            return False
+        return self.residency.tiers.get(transaction.from_model or "") == "awake"
 
     def _handed_back(self, transaction: Transaction) -> bool:
         """Whether the old engine runs nothing any more."""

@@ -9,9 +9,10 @@ from serving.engine.decisions.cap import CapLoop
 from serving.engine.decisions.curve import assumed, measured
 from serving.wire import BatchSizeProfile
 
-CPU_PROMPTS = PromptBudget(beside_interactive=16, alone=256)
-"""Of a core that decodes a batch in 20 to 60 ms a step and prefills about a token a millisecond."""
+CPU_PROMPTS = PromptBudget(beside_interactive=8, alone=64)
+"""Measured in docs/coserving.md: a prompt token adds 0.65 ms to a step of 20 to 60 ms."""
 CUDA_PROMPTS = PromptBudget(beside_interactive=256, alone=2048)
+"""Not measured: a share of the 8192 tokens that vLLM computes in a step by itself."""
 
 
 @dataclass(frozen=True)
