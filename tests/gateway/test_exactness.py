@@ -167,3 +167,10 @@ def test_a_disturbed_answer_is_that_of_an_undisturbed_run(
     ended = [e for e in stage.ended(2 + len(others)) if e.request_class == "batch"]
     assert [e.outcome for e in ended] == ["completed", "completed"]
     assert ended[0].output_tokens == ended[1].output_tokens
+    disturbed = ended[1]
+    if disturb is interactive_work_arrives:
+        assert disturbed.held_s > 0
+        assert (disturbed.attempts, disturbed.recomputed_tokens) == (1, 0)
+        assert disturbed.saved_tokens > 0
+    else:
+        assert disturbed.attempts == 2

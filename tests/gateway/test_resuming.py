@@ -134,6 +134,31 @@ def test_an_evicted_batch_stream_gives_the_same_text(stage: Stage) -> None:
     assert sum(e.evictions for e in ended if e.request_class == "interactive") == 0
 
 
+def test_a_held_batch_stream_goes_on_where_another_host_has_a_free_slot(stage: Stage) -> None:
+    stage.say(TEXT)
+    stage.gates("close")
+    batch = [
+        Streaming(stage, extra_body={"service_tier": "flex"}, prompt=f"Tell {i}") for i in range(4)
+    ]
+    wait_until(lambda: all(stage.running_on(name) == 2 for name in stage.hosts))
+    stage.gates("let", 8)
+    wait_until(lambda: all(stream.text for stream in batch))
+
+    chat = Streaming(stage, prompt="Hello")
+    wait_until(lambda: any(stage.running_on(name) > 2 for name in stage.hosts))
+    busy = max(stage.hosts, key=stage.running_on)
+    wait_until(lambda: any(stage.running_on(name) > 2 for name in stage.hosts if name != busy))
+    stage.gates("open")
+
+    assert {stream.end() for stream in [chat, *batch]} == {TEXT}
+    moved = [event for event in stage.ended(5) if event.attempts == 2]
+    assert moved
+    for event in moved:
+        assert (event.request_class, len(event.hosts), event.evictions) == ("batch", 2, 1)
+        assert event.held_s > 0
+        assert event.recomputed_tokens > 0
+
+
 def test_a_stop_string_across_the_boundary_of_a_resume_is_found(stage: Stage) -> None:
     stage.say(TEXT, end=False)
     tokens = stage.tokenizer.encode(TEXT)
