@@ -44,7 +44,7 @@ class ProfileConfig(dg.Config):
         default=5, ge=0, description="rounds at one batch size that other work may spoil"
     )
     quiet_s: float = Field(
-        default=60, ge=0, description="how long to wait for interactive work to leave"
+        default=60, ge=0, description="how long to wait for the work of others to leave"
     )
     round_s: float = Field(default=180, gt=0, description="longest time of a round")
 

@@ -17,11 +17,11 @@ class Lookout:
         self._host, self._model = host, model
 
     async def quiet(self, within_s: float) -> None:
-        """Return when no interactive work is on the engine. Raises ProfileError if it stays."""
+        """Return when no work is on the engine. Raises ProfileError if it stays."""
         deadline = time.monotonic() + within_s
         while True:
             try:
-                return await self.check(0, batch_too=False)
+                return await self.check(0, batch_too=True)
             except Disturbed as still:
                 if time.monotonic() >= deadline:
                     raise ProfileError(

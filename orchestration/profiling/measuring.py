@@ -55,7 +55,7 @@ class Measurement:
     disturbed_rounds: int
     """How many may be thrown away at one batch size."""
     quiet_s: float
-    """How long to wait for the engine to be without interactive work of others."""
+    """How long to wait for the engine to be without work of others."""
     round_s: float
 
 

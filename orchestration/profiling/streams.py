@@ -29,7 +29,7 @@ def request_for(
     """A greedy generation of full length; its prompt is random and follows from its id.
 
     It is interactive: those are not limited by the interactive cap, so that every batch size can
-    be had, and the batch work of users is kept away meanwhile.
+    be had.
     """
     chosen = random.Random(request_id)  # noqa: S311 - not a secret
     return GenerateRequest(

@@ -186,6 +186,17 @@ def test_no_two_prompts_are_alike_so_none_is_found_in_the_cache(rig: Rig) -> Non
     assert len({tuple(request.prompt_token_ids) for request in asked}) == len(asked)
 
 
+def test_batch_work_on_the_engine_fails_the_measurement_too(rig: Rig) -> None:
+    host = rig.hosts["h-0"]
+    host.engines.gate.close()
+    request = generate_request("rows", "a", request_class="batch")
+    user = Reader(host.url, host.token, request).until(lambda r: r.admitted)
+
+    with pytest.raises(ProfileError, match=r"h-0: there were 1 batch requests of others"):
+        measured(rig)
+    user.hang_up()
+
+
 def test_a_user_who_comes_during_a_round_spoils_it(rig: Rig) -> None:
     host, users = rig.hosts["h-0"], list[Reader]()
 
