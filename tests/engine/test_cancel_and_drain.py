@@ -126,6 +126,35 @@ def test_handing_back_gives_only_what_is_not_evictable_the_time_it_was_given() -
     assert world.halting == {"g1"}
 
 
+def test_what_is_held_and_not_evictable_goes_on_while_the_old_model_drains() -> None:
+    world = started()
+    for _ in range(4):
+        world.a_generation_arrives("a", "batch", False, 5)
+    world.a_generation_arrives("a", "interactive", True, 5)
+    assert len(world.held) == 3
+    asked_to(world, "hand_back", 3.0)
+    assert world.halting == {"g5"}
+    assert len(world.held) == 1, "the interactive one still has its slot"
+    del world.on_engine["g5"]
+    world.apply(ev.StreamEnded("g5", None))
+    assert not world.held
+    world.the_drain_is_over()
+    assert world.halting >= {"g1", "g2", "g3", "g4"}
+
+
+def test_what_is_held_goes_on_on_the_old_engine_when_the_new_one_takes_over() -> None:
+    world = both_fit()
+    for _ in range(4):
+        world.a_generation_arrives("a", "batch", False, 5)
+    world.a_generation_arrives("a", "interactive", False, 5)
+    assert world.told["a"].held == world.held != set()
+    ask(world, "b")
+    world.the_step_ends(works=True)
+    world.the_step_ends(works=True)
+    assert world.host.awake == "b"
+    assert (world.told["a"].held, world.held) == (frozenset(), set())
+
+
 # ---------------------------------------------------------------- over HTTP
 
 

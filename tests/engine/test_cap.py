@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from serving.engine.decisions.cap import CapLoop
 from serving.engine.decisions.curve import assumed, measured
-from serving.wire import BatchSizePoint
+from serving.engine.decisions.events import Answer, Profiled, RememberProfile
+from serving.engine.decisions.limits import Caps, Limits
+from serving.wire import BatchSizePoint, BatchSizeProfile
 
 Tpot = Callable[[int], float]
 BOUND_STEPS = 1000
@@ -121,6 +123,27 @@ def test_a_level_that_cannot_be_met_leaves_a_cap_of_one() -> None:
     loop = CapLoop(assumed(level_s=0.03, cap=8), slots=16, level_s=0.03, first_cap=8)
     Simulated(lambda _n: 0.2, loop, 0.1, 0).run(300)
     assert loop.cap == 1
+
+
+def test_a_profile_given_again_does_not_undo_what_was_learned() -> None:
+    caps = Caps({"m": Limits(16, 8, tpot_s=0.0301)})
+    points = [BatchSizePoint(n, 0.010 + 0.002 * n, 0.1, 100.0) for n in (1, 16)]
+    given = Profiled(
+        1, BatchSizeProfile(model="m", hardware="test", measured_at=1.0, points=points)
+    )
+    assert [type(effect) for effect in caps.profiled(given)] == [RememberProfile, Answer]
+    loop = caps.place("m").cap
+    Simulated(lambda _n: 0.2, loop, 0.1, 0).run(300)
+    assert loop.cap == 1
+    assert [type(effect) for effect in caps.profiled(given)] == [Answer]
+    assert loop.cap == 1
+
+
+def test_tokens_without_a_gap_between_them_are_no_trouble() -> None:
+    loop = CapLoop(assumed(level_s=0.03, cap=8), slots=16, level_s=0.03, first_cap=8)
+    for _ in range(200):
+        loop.observe(8, 0.0)
+    assert loop.cap >= 8
 
 
 def test_a_single_long_gap_does_not_move_the_cap() -> None:

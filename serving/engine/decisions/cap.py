@@ -26,6 +26,8 @@ _MOST_ERROR = 0.05
 _LEAST_NOISE = 0.02
 _DRIFT, _DRIFT_ERRORS = 0.1, 4.0
 """A TPOT that moved by this share, and by so many of its errors, is another engine's."""
+_LEAST_GAP_S = 1e-5
+"""Tokens that were read together come without a gap."""
 _OUTLIER = 4.0
 """A sample counts as at most so many times the mean."""
 _SHAPE_DOUBT = 0.5
@@ -121,7 +123,7 @@ class CapLoop:
 
         Gaps of several generations in the same step share its `weight` of one.
         """
-        ratio = gap_s / self._curve(computing)
+        ratio = max(gap_s, _LEAST_GAP_S) / self._curve(computing)
         if self._samples.weight >= 1.0:
             ratio = min(ratio, _OUTLIER * self._samples.y / self._samples.weight)
         self._samples.add(computing, ratio, weight)

@@ -9,7 +9,7 @@ from serving.engine.decisions.cap import CapLoop
 from serving.engine.decisions.curve import assumed, measured
 from serving.wire import BatchSizeProfile
 
-CPU_PROMPTS = PromptBudget(beside_interactive=8, alone=64)
+CPU_PROMPTS = PromptBudget(beside_interactive=8, alone=32)
 """Measured in docs/coserving.md: a prompt token adds 0.65 ms to a step of 20 to 60 ms."""
 CUDA_PROMPTS = PromptBudget(beside_interactive=256, alone=2048)
 """Not measured: a share of the 8192 tokens that vLLM computes in a step by itself."""
