@@ -107,6 +107,21 @@ def test_interactive_prompts_start_while_every_slot_is_held(
         assert engine.tokens[key] == generated(prompt(i), 12)
 
 
+def test_a_batch_prompt_alone_gets_a_place_though_every_place_is_held(config: VllmConfig) -> None:
+    engine = BareEngine(config, blocks=PLENTY, keeps_places=True)
+    for i in range(SLOTS):
+        engine.add(f"b{i}", prompt(i), 12, batch=True)
+    engine.step()
+    engine.steer(*(f"b{i}" for i in range(SLOTS)))
+    engine.add("next", prompt(9), 4, batch=True)
+    engine.run()
+    assert engine.tokens["next"] == generated(prompt(9), 4)
+    engine.steer()
+    engine.run()
+    for i in range(SLOTS):
+        assert engine.tokens[f"b{i}"] == generated(prompt(i), 12)
+
+
 def test_more_released_than_fit_take_turns_by_age(engine: BareEngine) -> None:
     for i in range(SLOTS):
         engine.add(f"b{i}", prompt(i), 12, batch=True)

@@ -23,8 +23,6 @@ from serving.engine.protocol import Steering
 from serving.engine.vllm.steering import accept_steering
 from serving.engine.vllm.steps import Step, is_batch, key_of, lowest_last, plan_step
 
-_PLACES = "max_num_running_reqs"
-
 
 class SteeredScheduler(Scheduler):
     """vLLM's scheduler whose steps leave out what is held."""
@@ -51,7 +49,6 @@ class SteeredScheduler(Scheduler):
         """One step of vLLM's, without what sits out."""
         step = self._step()
         self.running, self._paused = step.running, step.paused
-        # Also when empty: what is put aside must not be looked at twice.
         self.waiting.remove_requests(set(step.kept_waiting))
         self._make_places()
         try:
@@ -81,7 +78,8 @@ class SteeredScheduler(Scheduler):
     def _limited(self, token_limit: int | None) -> Iterator[None]:
         """Inside, a step has at most `token_limit` tokens, and no more requests than places."""
         # Older versions have one limit for what runs and what the worker has places for.
-        limit = "max_num_active_reqs" if hasattr(self, "max_num_active_reqs") else _PLACES
+        newer = hasattr(self, "max_num_active_reqs")
+        limit = "max_num_active_reqs" if newer else "max_num_running_reqs"
         tokens, running = self.max_num_scheduled_tokens, getattr(self, limit)
         if token_limit is not None:
             self.max_num_scheduled_tokens = min(tokens, token_limit)
@@ -94,13 +92,16 @@ class SteeredScheduler(Scheduler):
             setattr(self, limit, running)
 
     def _make_places(self) -> None:
-        """Displace what sits out where the worker has no place left for interactive prompts.
+        """Displace what sits out where the worker has no place left for an interactive prompt.
 
-        Model runner V2 keeps a place for everything that has KV cache, in a step or not.
+        Model runner V2 keeps a place for everything that has KV cache, in a step or not. As with
+        blocks, a batch prompt is given a place so only when nobody runs.
         """
         if not self.use_v2_model_runner:
             return
         wanted = sum(not is_batch(request) for request in self.waiting)
+        if not wanted and not self.running:
+            wanted = min(1, len(self.waiting))
         taken = min(len(self.running) + wanted, self.max_num_running_reqs)
         while taken + len(self._paused) > self.max_num_running_reqs:
             if not self._displaced_one(also_not_held=True):
