@@ -1,6 +1,6 @@
 """The events an engine host decides on, and the effects it decides for. Data only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serving.engine.protocol import SleepLevel
 from serving.wire import (
@@ -126,6 +126,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class StandbysAsked:
+    """What the control plane wants ready on this host, first one first, says plan `plan_id`."""
+
+    ticket: int
+    plan_id: int
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WeightsSeen:
+    """The models whose weights are on disk."""
+
+    models: frozenset[str]
+
+
+@dataclass(frozen=True)
 class PrewarmAllowed:
     """Enough time has passed since the start: other models may be loaded in the background."""
 
@@ -149,6 +165,8 @@ Event = (
     | RetryDue
     | Moved
     | Measured
+    | StandbysAsked
+    | WeightsSeen
     | PrewarmAllowed
     | ShutdownAsked
 )
@@ -192,6 +210,8 @@ class Sleep:
     step: int
     model: str
     level: SleepLevel
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more then; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -204,10 +224,12 @@ class Wake:
 
 @dataclass(frozen=True)
 class Check:
-    """Transaction step: one canary token, compared with the one at first load."""
+    """Transaction step: one canary token, compared with the one at first load, and its memory."""
 
     step: int
     model: str
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +246,8 @@ class Move:
 
     model: str
     tier: IdleTier
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more then; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)
