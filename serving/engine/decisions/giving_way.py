@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from serving.engine.decisions.events import Move
 
 _GIB = 1024**3
+_ALIKE = 1.5
+"""Worths that differ by less are alike: times and sizes are measured, and measuring is noisy."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,16 @@ class GivingWay:
         return len(self.standbys) - self.standbys.index(model)
 
     def first(self, steps: Iterable[StepDown]) -> StepDown | None:
-        """The step to take first; of equals, the first one given."""
+        """The step to take first; of those about alike, the first one given."""
         useful = [step for step in steps if step.frees_bytes > 0]
-        return min(useful, key=self._order, default=None)
+        least = min((self.protection(step.move.model) for step in useful), default=0)
+        useful = [step for step in useful if self.protection(step.move.model) == least]
+        bound = _ALIKE * min(map(self._worth, useful), default=0.0)
+        return next((step for step in useful if self._worth(step) <= bound), None)
 
     def gave_way(self, step: StepDown) -> None:
         """The step is taken: the floor rises."""
         self._floor = max(self._floor, self._worth(step))
-
-    def _order(self, step: StepDown) -> tuple[int, float]:
-        return self.protection(step.move.model), self._worth(step)
 
     def _worth(self, step: StepDown) -> float:
         per_gib = step.costs_s / (step.frees_bytes / _GIB)

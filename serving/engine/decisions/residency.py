@@ -97,8 +97,10 @@ class Residency:
         self._holdings.measured(memory_bytes, self.tiers)
 
     def brought_back(self, model: str, tier: Tier, took_s: float) -> None:
-        """`model` was loaded from `tier`: learn how long that takes here."""
-        self._bring_back.took(model, tier, self._holdings.asleep_bytes(model), took_s)
+        """`model` was loaded from `tier`: learn how long that takes here, if its size is known."""
+        size = self._holdings.asleep_bytes(model)
+        if size is not None:
+            self._bring_back.took(tier, size, took_s)
 
     def moved(self, model: str, tier: Tier, error: str | None, now: float) -> None:
         """The move has ended, in `tier`."""
@@ -201,9 +203,11 @@ class Residency:
 
     def _steps_down(self) -> Iterator[StepDown]:
         """Every model's next step down, least recently awake first."""
-        for model in self._idle("asleep", "parked"):
+        for model in self._order:
+            if self.tiers[model] not in ("asleep", "parked"):
+                continue
             size = self._holdings.asleep_bytes(model) or self._holdings.loading_bytes(model)
-            wait_s = {tier: self._bring_back.expected_s(model, tier, size) for tier in _DOWNWARD}
+            wait_s = {tier: self._bring_back.expected_s(tier, size) for tier in _DOWNWARD}
             if self.tiers[model] == "asleep":
                 frees, further_s = self._holdings.parking_frees(model), wait_s["parked"]
                 further_s -= wait_s["asleep"]
