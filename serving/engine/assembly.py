@@ -15,6 +15,7 @@ from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.limits import CPU_PROMPTS, CUDA_PROMPTS, Limits
 from serving.engine.engines import Engines
+from serving.engine.hardware import hardware
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
@@ -101,7 +102,7 @@ def assemble(
         obeyed=obeyed,
         profiles=profiles.read(),
     )
-    view = StateView(decisions)
+    view = StateView(decisions, hardware(settings))
     owner = HostOwner(
         decisions,
         lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost, weights=weights),
