@@ -11,6 +11,7 @@ from serving.wire import (
     BatchSizeProfile,
     HostState,
     IdleTier,
+    Standbys,
     SwapCommand,
     SwapReport,
     TierCommand,
@@ -63,6 +64,10 @@ class HostClient:
         body = msgspec.json.encode(TierCommand(tier=tier))
         answer = self._ask("PUT", f"/tiers/{model}", content=body, timeout=timeout_s)
         return msgspec.json.decode(answer.content, type=TierReport)
+
+    def want(self, standbys: Standbys) -> None:
+        """Say which models are wanted ready on the host. Raises PlanRefused for an older plan."""
+        self._ask("PUT", "/standbys", content=msgspec.json.encode(standbys), timeout=_ANSWER_S)
 
     def give_profile(self, profile: BatchSizeProfile) -> None:
         """Have the host begin the model's interactive cap from this profile, and keep it.

@@ -22,6 +22,7 @@ from serving.wire import (
     WIRE_VERSION,
     BatchSizeProfile,
     GenerateRequest,
+    Standbys,
     SwapCommand,
     TierCommand,
     check_wire_version,
@@ -78,6 +79,12 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
     async def tier(model: str, request: Request) -> Response:
         command = _decoded(msgspec.json.Decoder(TierCommand), await request.body(), view)
         return _json(await owner.change_tier(model, command.tier))
+
+    @app.put("/standbys", dependencies=admin)
+    async def standbys(request: Request) -> Response:
+        wanted = _decoded(msgspec.json.Decoder(Standbys), await request.body(), view)
+        await owner.want(wanted)
+        return Response(status_code=204, headers=_WIRE)
 
     @app.put("/profiles/{model}", dependencies=admin)
     async def profile(model: str, request: Request) -> Response:

@@ -20,7 +20,7 @@ from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
 from serving.engine.profiles import ProfileFolder
-from serving.engine.protocol import EngineFactory
+from serving.engine.protocol import EngineFactory, Weights
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
 
@@ -78,12 +78,14 @@ def assemble(
     sink: EventSink,
     *,
     options: HostOptions | None = None,
+    weights: Weights | None = None,
     own_memory_bytes: Callable[[], int] = lambda: 0,
     on_crash: Callable[[], None] = lambda: None,
 ) -> EngineHost:
     """The host called `name` over engines made by `factory`; the app's lifespan runs it.
 
-    `on_crash` is called should the owner's task ever raise: such a host must not live on.
+    `weights` are those of the models on this host's disk; None: all are there. `on_crash` is called
+    should the owner's task ever raise: such a host must not live on.
     """
     options = options or HostOptions()
     settings, plan_file, metrics = fleet.host(name), PlanFile(state.host(name)), HostMetrics()
@@ -95,6 +97,7 @@ def assemble(
         device_bytes=_device_bytes(settings),
         # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
         loads_beside=settings.accelerator == "cpu",
+        standbys=[model.name for model in fleet.models if model.min_replicas > 0],
         drain_s=options.drain_s,
         obeyed=obeyed,
         profiles=profiles.read(),
@@ -102,7 +105,7 @@ def assemble(
     view = StateView(decisions, hardware(settings))
     owner = HostOwner(
         decisions,
-        lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost),
+        lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost, weights=weights),
         plan_file=plan_file,
         profiles=profiles,
         sink=sink,
@@ -179,6 +182,7 @@ async def _sample(
     """Measure memory and load every now and then and pass them on."""
     owner, reported_tokens = host.owner, 0
     while True:
+        owner.post(ev.WeightsSeen(await asyncio.to_thread(owner.engines.present)))
         changes = owner.decisions.residency.changes
         engines = await asyncio.to_thread(owner.engines.memory_bytes)
         own = await asyncio.to_thread(own_memory_bytes)

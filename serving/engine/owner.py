@@ -30,6 +30,7 @@ from serving.wire import (
     Held,
     IdleTier,
     Released,
+    Standbys,
     SwapCommand,
     SwapReport,
     TierReport,
@@ -114,6 +115,12 @@ class HostOwner:
         report: TierReport = await asyncio.shield(answer)
         return report
 
+    async def want(self, standbys: Standbys) -> None:
+        """Take over what the control plane wants ready here. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.StandbysAsked(ticket, standbys.plan_id, tuple(standbys.models)))
+        await answer
+
     async def cancel_swap(self, plan_id: int) -> None:
         """Withdraw the hotswap of a plan; returns once it cannot happen. Raises PlanRefused."""
         ticket, answer = self._ticket()
@@ -142,7 +149,7 @@ class HostOwner:
                 self._on_generation(effect)
             case ev.Steer(model, steering):
                 self._steering.send(model, steering)
-            case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+            case ev.Fetch() | ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
                 self._spawn(self._step(effect))
             case ev.Move():
                 self._spawn(self._move(effect))
@@ -230,14 +237,16 @@ class HostOwner:
         self.output_tokens += event.tokens
         self.post(event)
 
-    async def _step(self, effect: ev.Sleep | ev.Wake | ev.Check | ev.Stop) -> None:
+    async def _step(self, effect: ev.Fetch | ev.Sleep | ev.Wake | ev.Check | ev.Stop) -> None:
         match effect:
-            case ev.Sleep(_, model, level):
-                work = self.engines.sleep(model, level)
+            case ev.Fetch(_, model):
+                work = self.engines.fetch(model)
+            case ev.Sleep(_, model, level, at_most_bytes):
+                work = self.engines.sleep(model, level, at_most_bytes)
             case ev.Wake(_, model):
                 work = self.engines.wake(model)
-            case ev.Check(_, model):
-                work = self.engines.check(model)
+            case ev.Check(_, model, at_most_bytes):
+                work = self.engines.check(model, at_most_bytes)
             case ev.Stop(_, model):
                 work = self.engines.stop(model)
         self.post(ev.StepDone(effect.step, await _outcome(work)))
@@ -246,9 +255,10 @@ class HostOwner:
         def moved() -> None:
             self.post(ev.Moved(move.model, move.tier))
 
-        error = await _outcome(self.engines.move(move.model, move.tier, moved))
+        work = self.engines.move(move.model, move.tier, moved, move.at_most_bytes)
+        error = await _outcome(work)
         if error is not None:
-            self.post(ev.Moved(move.model, "disk", error))
+            self.post(ev.Moved(move.model, self.engines.resting_tier(move.model), error))
         log.info("tier changed", model=move.model, tier=move.tier, error=error)
 
     def _answer(self, answer: ev.Answer) -> None:

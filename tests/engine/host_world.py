@@ -157,6 +157,7 @@ class HostWorld(World):
             case ev.Wake(_, model) if works:
                 self.awake_engines.add(model)
                 self.idle_engines.pop(model, None)
+        works = works and not self.holds_too_much(step)
         failed = not works and not isinstance(step, ev.Stop)
         self.apply(ev.StepDone(step.step, "it did not work" if failed else None))
 
@@ -174,11 +175,14 @@ class HostWorld(World):
     def the_move_ends(self, works: bool) -> None:
         move, self.move = self.move, None
         assert move is not None
-        tier = move.tier if works else "disk"
         if move.model not in self.awake_engines:
             self.idle_engines.pop(move.model, None)
-            if tier != "disk":
-                self.idle_engines[move.model] = tier
+            if works and move.tier != "disk":
+                self.idle_engines[move.model] = move.tier
+            if works and self.holds_too_much(move):
+                works = False
+                del self.idle_engines[move.model]
+        tier = move.tier if works else "disk"
         self.apply(ev.Moved(move.model, tier, None if works else "no"))
 
     @rule()
@@ -187,6 +191,17 @@ class HostWorld(World):
         changes = self.host.residency.changes
         self.measured |= {m for m in models if self.idle_engines.get(m) != "parked"}
         self.apply(ev.Measured({model: self.size(model) for model in models}, changes))
+
+    @rule(wanted=st.lists(models, max_size=3))
+    def the_plan_wants_standbys(self, wanted: list[str]) -> None:
+        self.count += 1
+        self.tickets.add(self.count)
+        plan_id = self.host.obeyed.plan_id + 1
+        self.apply(ev.StandbysAsked(self.count, plan_id, tuple(wanted)))
+
+    @rule(present=st.frozensets(models))
+    def weights_come_and_go(self, present: frozenset[str]) -> None:
+        self.apply(ev.WeightsSeen(present))
 
     @rule()
     def prewarming_is_allowed(self) -> None:

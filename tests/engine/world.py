@@ -13,10 +13,11 @@ from serving.engine.decisions.limits import Limits
 from serving.engine.protocol import Steering
 from serving.wire import RequestClass
 
-MODELS = {"a": Limits(4, 2, 2), "b": Limits(3, 3, 1), "c": Limits(2, 1, 3)}
-WEIGHTS = {"a": 4, "b": 5, "c": 6}
-PROCESS = 1
-Step = ev.Sleep | ev.Wake | ev.Check | ev.Stop
+GIB = 1024**3
+MODELS = {"a": Limits(4, 2, 2 * GIB), "b": Limits(3, 3, 1 * GIB), "c": Limits(2, 1, 3 * GIB)}
+WEIGHTS = {"a": 4 * GIB, "b": 5 * GIB, "c": 6 * GIB}
+PROCESS = GIB
+Step = ev.Fetch | ev.Sleep | ev.Wake | ev.Check | ev.Stop
 
 
 class World(RuleBasedStateMachine):
@@ -45,12 +46,14 @@ class World(RuleBasedStateMachine):
         self.shut_down = False
 
     def make_host(self, *, budget: int, device: int | None) -> None:
-        self.budget, self.device = budget, device
+        """`budget` and `device` in GiB."""
+        self.budget = budget * GIB
+        self.device = None if device is None else device * GIB
         self.host = HostDecisions(
             "host-0",
             MODELS,
-            budget_bytes=budget,
-            device_bytes=device,
+            budget_bytes=self.budget,
+            device_bytes=self.device,
             drain_s=1.0,
             obeyed=ObeyedPlan(),
         )
@@ -61,6 +64,17 @@ class World(RuleBasedStateMachine):
             return PROCESS + WEIGHTS[model] + MODELS[model].kv_cache_bytes
         asleep = self.idle_engines[model] == "asleep"
         return PROCESS + (WEIGHTS[model] if asleep else 0)
+
+    def holds_too_much(self, effect: Step | ev.Move) -> bool:
+        """Whether an engine holds more than it may; a healthy one that was measured never does."""
+        model, known = effect.model, effect.model in self.measured
+        if isinstance(effect, ev.Fetch | ev.Wake | ev.Stop) or effect.at_most_bytes is None:
+            return False
+        if model not in self.awake_engines and model not in self.idle_engines:
+            return False
+        too_much = self.size(model) > effect.at_most_bytes
+        assert not (too_much and known), f"{model} is taken to hold too much"
+        return too_much
 
     # ------------------------------------------------------------ performing effects
 
@@ -78,7 +92,7 @@ class World(RuleBasedStateMachine):
                 case ev.Steer(model, steering):
                     assert model in self.awake_engines, "an engine asleep was steered"
                     self.told[model] = steering
-                case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+                case ev.Fetch() | ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
                     self.on_step(effect)
                 case ev.Move():
                     self.on_move(effect)

@@ -92,6 +92,9 @@ class FakeEngines:
     """Added to a model's canary token, as damaged weights would."""
     answer: Callable[[GenerateRequest], list[int]] | None = None
     asleep_bytes: dict[str, int] = field(default_factory=dict)
+    """What an engine of a model holds: in every condition, but for what `holds` says."""
+    holds: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What an engine of a model holds in a condition."""
     alive: dict[str, "FakeEngine"] = field(default_factory=dict)
     log: list[tuple[str, str]] = field(default_factory=list)
     """(model, step) in order of what was asked of the engines."""
@@ -159,7 +162,8 @@ class FakeEngine:
         self.steering = steering
 
     def memory_bytes(self) -> int:
-        return self.controls.asleep_bytes.get(self.model.name, 1)
+        controls, name = self.controls, self.model.name
+        return controls.holds.get((name, self.condition), controls.asleep_bytes.get(name, 1))
 
     def die(self, reason: str) -> None:
         self._loop.call_soon_threadsafe(self._die, reason)

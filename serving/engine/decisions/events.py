@@ -1,6 +1,6 @@
 """The events an engine host decides on, and the effects it decides for. Data only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serving.engine.protocol import SleepLevel, Steering
 from serving.wire import (
@@ -137,6 +137,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class StandbysAsked:
+    """What the control plane wants ready on this host, first one first, says plan `plan_id`."""
+
+    ticket: int
+    plan_id: int
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WeightsSeen:
+    """The models whose weights are on disk."""
+
+    models: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Profiled:
     """A model was measured over batch sizes; `ticket` names who says so."""
 
@@ -154,6 +170,9 @@ class ShutdownAsked:
     """The host is to end."""
 
 
+Asked = SwapAsked | TierAsked | StandbysAsked | CancelAsked | Profiled
+"""What somebody holds a ticket for."""
+
 Event = (
     Submitted
     | Progressed
@@ -168,6 +187,8 @@ Event = (
     | RetryDue
     | Moved
     | Measured
+    | StandbysAsked
+    | WeightsSeen
     | Profiled
     | PrewarmAllowed
     | ShutdownAsked
@@ -234,6 +255,16 @@ class Sleep:
     step: int
     model: str
     level: SleepLevel
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more then; None: nothing is known of it."""
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Transaction step: have a model's weights on disk."""
+
+    step: int
+    model: str
 
 
 @dataclass(frozen=True)
@@ -246,10 +277,12 @@ class Wake:
 
 @dataclass(frozen=True)
 class Check:
-    """Transaction step: one canary token, compared with the one at first load."""
+    """Transaction step: one canary token, compared with the one at first load, and its memory."""
 
     step: int
     model: str
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +299,8 @@ class Move:
 
     model: str
     tier: IdleTier
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more then; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +363,7 @@ Effect = (
     | Halt
     | Close
     | Evicted
+    | Fetch
     | Sleep
     | Wake
     | Check

@@ -4,7 +4,8 @@
 place that changes the host's state; nothing here waits, and nothing here can fail.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.commands import Commands
@@ -32,8 +33,10 @@ class HostDecisions:
         obeyed: ObeyedPlan,
         device_bytes: int | None = 0,
         loads_beside: bool = True,
+        standbys: Sequence[str] = (),
         profiles: Iterable[BatchSizeProfile] = (),
     ) -> None:
+        """`standbys`: what to keep ready as long as no plan says otherwise, first one first."""
         self.host = host
         self.phase: HostPhase = "starting"
         self.awake: str | None = None
@@ -46,6 +49,7 @@ class HostDecisions:
             budget_bytes=budget_bytes,
             device_bytes=device_bytes,
             loads_beside=loads_beside,
+            standbys=standbys,
             kv_cache_bytes={name: limits.kv_cache_bytes for name, limits in models.items()},
         )
         self.tier_requests = TierRequests(host)
@@ -94,7 +98,9 @@ class HostDecisions:
                 return self.generations.ended(event)
             case ev.Cancelled():
                 return self.generations.cancelled(event.key)
-            case ev.SwapAsked() | ev.TierAsked() | ev.CancelAsked() | ev.Profiled():
+            case ev.SwapAsked() | ev.TierAsked() | ev.CancelAsked():
+                return self._asked(event)
+            case ev.StandbysAsked() | ev.Profiled():
                 return self._asked(event)
             case ev.EngineLost():
                 return self._engine_lost(event, now)
@@ -104,20 +110,22 @@ class HostDecisions:
             case _:
                 return self._on_progress(event, now)
 
-    def _asked(
-        self, event: ev.SwapAsked | ev.TierAsked | ev.CancelAsked | ev.Profiled
-    ) -> list[ev.Effect]:
+    def _asked(self, event: ev.Asked) -> list[ev.Effect]:
         match event:
             case ev.SwapAsked():
                 self.commands.waiting.append(event)
-                return []
             case ev.TierAsked():
                 self.tier_requests.ask(event)
-                return []
+            case ev.StandbysAsked(ticket, _, models):
+                refused = self.commands.refuse_standbys(event)
+                if refused is None:
+                    self.residency.want(models)
+                return [ev.Answer(ticket, None, refused)]
             case ev.CancelAsked():
                 return self.commands.cancel(event, self.transaction)
             case ev.Profiled():
                 return self._caps.profiled(event)
+        return []
 
     def _on_progress(self, event: ev.Event, now: float) -> list[ev.Effect]:
         transaction = self.transaction
@@ -131,15 +139,12 @@ class HostDecisions:
             case ev.RetryDue():
                 return self._retry(now)
             case ev.Moved(model, tier, error):
-                self.residency.moving = None
-                if error is not None:
-                    self.residency.leave_on_disk(model)
-                # A hotswap that waited for the move may have woken the model already.
-                if self.residency.tiers[model] != "awake":
-                    self.residency.set_tier(model, tier)
+                self.residency.moved(model, tier, error, now)
                 return self.tier_requests.moved(event, now)
             case ev.Measured(memory_bytes, changes):
                 self.residency.measured(memory_bytes, changes)
+            case ev.WeightsSeen(models):
+                self.residency.weights_seen(models)
             case ev.PrewarmAllowed():
                 self.residency.prewarm = True
         return []
@@ -213,15 +218,16 @@ class HostDecisions:
         if self.phase == "serving" or self._draining():
             effects += self.admission.step(now)
         if self.phase == "serving" and self.transaction is None:
-            effects += self._background_move()
+            effects += self._background_move(now)
         return effects
 
-    def _background_move(self) -> list[ev.Effect]:
+    def _background_move(self, now: float) -> list[ev.Effect]:
         """What is over the budget gives way, then what was asked for, then prewarming."""
         residency = self.residency
-        move = residency.demotion()
-        effects = self.tier_requests.next_move(residency) if residency.may_move else []
-        move = move or residency.next_move(busy=self.admission.interactive_present())
+        move = residency.demotion(now)
+        effects = self.tier_requests.next_move(residency, now) if residency.may_move else []
+        busy = self.admission.interactive_present()
+        move = move or residency.next_move(busy=busy, now=now)
         return [*effects, move] if move else effects
 
     def _draining(self) -> bool:
@@ -246,7 +252,10 @@ class HostDecisions:
         return [self.commands.obey(asked), *self._begin(asked.command.model, asked, now)]
 
     def _begin(self, model: str, asked: ev.SwapAsked | None, now: float) -> list[ev.Effect]:
-        """Start a transaction: fence now, or after the new model has woken where both fit."""
+        """Start a transaction: fence now, or once the new model is awake where both fit.
+
+        Weights that are not on disk are fetched before either.
+        """
         self._steps += 100
         transaction = Transaction(
             to_model=model,
@@ -259,11 +268,14 @@ class HostDecisions:
         )
         self.transaction = transaction
         step = transaction.begin(self._steps, now)
-        if step is not None:
-            return [step]
-        transaction.gap_began_at = now
-        self.phase = "swapping" if asked else "starting"
-        self.failure, self.awake = None, None
+        return [step] if step is not None else self._fence(transaction, now)
+
+    def _fence(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+        """Take nothing more for the old model and hand back; where both fit, the new one serves."""
+        if not transaction.wakes_first:
+            transaction.gap_began_at = now
+            self.phase = "swapping" if transaction.command else "starting"
+            self.failure, self.awake = None, None
         return self._hand_back(transaction, now)
 
     def _step_done(
@@ -271,13 +283,31 @@ class HostDecisions:
     ) -> list[ev.Effect]:
         # The engine under check may have died after its last token.
         error = error or transaction.checked_lost
+        if transaction.phase == "wake" and error is None:
+            from_tier = "disk" if "fetch" in transaction.phases_s else transaction.from_tier
+            took_s = now - transaction.phase_began_at
+            self.residency.brought_back(transaction.to_model, from_tier, took_s)
         self._record_tier(transaction, error)
         step = transaction.advance(error, now)
         if step is not None:
-            return [step]
+            return [self._bounded(step, transaction)]
         if transaction.outcome is None:
-            return self._hand_back(transaction, now)
+            return self._fence(transaction, now)
         return self._ended(transaction, now)
+
+    def _bounded(self, step: ev.Effect, transaction: Transaction) -> ev.Effect:
+        """The step with the memory that its engine may hold when it is done.
+
+        Where there is nothing to go back to, what was checked serves, whatever it holds.
+        """
+        match step:
+            case ev.Sleep(_, model):
+                return replace(step, at_most_bytes=self.residency.most_idle_bytes(model, "asleep"))
+            case ev.Check(_, model) if transaction.phase == "canary" and transaction.from_model:
+                beside = transaction.from_model if transaction.old_serves else None
+                at_most = self.residency.most_awake_bytes(model, beside)
+                return replace(step, at_most_bytes=at_most)
+        return step
 
     def _ended(self, transaction: Transaction, now: float) -> list[ev.Effect]:
         self.transaction = None

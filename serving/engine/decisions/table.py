@@ -15,6 +15,8 @@ _INTRODUCTION = """\
 
 What a hotswap does after each phase, when it went well and when it failed. What the phases are
 stands in `serving/engine/README.md`. An ending is bold and says which model is awake then.
+`canary`, `sleep` and `put_back` also measure their engine's memory, and have failed if it holds
+more than it should.
 
 This page is rendered from the code: `python -m serving.engine.decisions.table > docs/hotswap.md`.
 """
@@ -36,6 +38,10 @@ def _cancelled(transaction: Transaction) -> Transaction:
     return replace(transaction, wakes_first=True, cancelled=True)
 
 
+def _fetched(transaction: Transaction) -> Transaction:
+    return replace(transaction, from_tier="absent")
+
+
 def _old_lost(transaction: Transaction) -> Transaction:
     return replace(transaction, wakes_first=True, old_lost=True)
 
@@ -44,6 +50,7 @@ _CASES: tuple[tuple[str, Callable[[Transaction], Transaction]], ...] = (
     ("A start: there is no old model", _start),
     ("The old model sleeps first", _sleep_first),
     ("Both fit: the new model wakes first", _wake_first),
+    ("The new model's weights are not on disk, then the old one sleeps first", _fetched),
     ("The new model wakes first, and the hotswap is cancelled before the switch", _cancelled),
     ("The new model wakes first, and the old engine dies before the switch", _old_lost),
 )
