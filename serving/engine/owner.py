@@ -127,11 +127,8 @@ class HostOwner:
                 self._spawn(self._step(effect))
             case ev.Move():
                 self._spawn(self._move(effect))
-            case ev.DrainTimer(step, after_s):
-                self._later(after_s, ev.DrainExpired(step))
-            case ev.RetryTimer(after_s):
-                log.error("host failed", reason=self.decisions.failure, retry_in_s=after_s)
-                self._later(after_s, ev.RetryDue())
+            case ev.DrainTimer() | ev.HandBackTimer() | ev.RetryTimer():
+                self._set_timer(effect)
             case ev.RememberPlan():
                 # Before anything else happens: a plan is obeyed once it is on disk.
                 self._plan_file.write(self.decisions.obeyed)
@@ -141,6 +138,16 @@ class HostOwner:
                 self._swap_ended(command, report)
             case ev.ShutDown():
                 self.ended.set()
+
+    def _set_timer(self, effect: ev.DrainTimer | ev.HandBackTimer | ev.RetryTimer) -> None:
+        match effect:
+            case ev.DrainTimer(step, after_s):
+                self._later(after_s, ev.DrainExpired(step))
+            case ev.HandBackTimer(step, after_s):
+                self._later(after_s, ev.HandBackDue(step))
+            case ev.RetryTimer(after_s):
+                log.error("host failed", reason=self.decisions.failure, retry_in_s=after_s)
+                self._later(after_s, ev.RetryDue())
 
     def _on_generation(self, effect: ev.Admit | ev.Halt | ev.Close | ev.Evicted) -> None:
         stream = self._streams[effect.key]

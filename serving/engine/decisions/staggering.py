@@ -1,0 +1,35 @@
+"""Staggered hand-back: interactive generations leave one after the other, while the rest go on.
+
+For a hotswap whose old model stays awake elsewhere. That replica prefills what comes back to it;
+all at once, every client waits for the whole of it. Pure: who leaves now, and when the next.
+"""
+
+from collections.abc import Iterable
+
+from serving.engine.decisions.admission import Generation
+
+STAGGER_S = 1.8
+"""A staggered hand-back takes no longer: the model that is to come waits for it."""
+
+_PREFILL_TOKENS_PER_S = 1000.0
+"""What the other replica is taken to prefill beside its own work: a core's pace.
+
+A faster one is given more time than it needs, within STAGGER_S."""
+
+
+def next_to_leave(
+    generations: Iterable[Generation], left_s: float
+) -> tuple[list[Generation], float | None]:
+    """Who of these leaves now, and after how long the next may; None: there is no next.
+
+    `left_s` is what is left of STAGGER_S. Batch leaves with the last interactive one: nobody waits
+    for its tokens, and no replica lets its prompts hold up interactive work.
+    """
+    staying = [g for g in generations if g.evictable and not g.halting]
+    interactive = sorted(
+        (g for g in staying if g.request_class == "interactive"), key=lambda g: g.tokens
+    )
+    if len(interactive) <= 1 or left_s <= 0:
+        return staying, None
+    first = interactive[0]
+    return [first], min(first.tokens / _PREFILL_TOKENS_PER_S, left_s / len(interactive))
