@@ -15,6 +15,7 @@ from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.host import Limits
 from serving.engine.engines import Engines
+from serving.engine.memory import MemoryTurns
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
@@ -39,7 +40,7 @@ class HostOptions:
     Not at once: loading a model takes a core for ten seconds, and when a host starts, the rest of
     a fleet on the same machine usually starts too."""
     sample_s: float = 1.0
-    """How often memory and load are measured."""
+    """How often load is measured, and memory when it is its turn."""
     stop_s: float = 5.0
     """How long a stopping host waits for its streams to end."""
 
@@ -165,14 +166,16 @@ def _lifespan(
 async def _sample(
     host: EngineHost, metrics: HostMetrics, sink: EventSink, own_memory_bytes: Callable[[], int]
 ) -> None:
-    """Measure memory and load every now and then and pass them on."""
-    owner, reported_tokens = host.owner, 0
+    """Measure load every now and then, and memory when it is its turn, and pass them on."""
+    owner, reported_tokens, memory_bytes, turns = host.owner, 0, 0, MemoryTurns()
     while True:
-        changes = owner.decisions.residency.changes
-        engines = await asyncio.to_thread(owner.engines.memory_bytes)
-        own = await asyncio.to_thread(own_memory_bytes)
-        owner.post(ev.Measured(engines, changes))
-        host.view.sampled(own + sum(engines.values()))
+        decisions = owner.decisions
+        changes = decisions.residency.changes
+        if turns.due(changes, swapping=decisions.transaction is not None):
+            engines = await asyncio.to_thread(owner.engines.memory_bytes)
+            memory_bytes = await asyncio.to_thread(own_memory_bytes) + sum(engines.values())
+            owner.post(ev.Measured(engines, changes))
+        host.view.sampled(memory_bytes)
         new_tokens, reported_tokens = owner.output_tokens - reported_tokens, owner.output_tokens
         state = host.view.now()
         metrics.sampled(state, new_tokens)

@@ -9,6 +9,7 @@ from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.host import Limits
+from serving.engine.decisions.staggering import STAGGER_S
 
 MODELS = {"a": Limits(4, 2, 2), "b": Limits(3, 3, 1), "c": Limits(2, 1, 3)}
 WEIGHTS = {"a": 4, "b": 5, "c": 6}
@@ -30,6 +31,7 @@ class World(RuleBasedStateMachine):
         self.step: Step | None = None
         self.move: ev.Move | None = None
         self.drain: int | None = None
+        self.hand_back: int | None = None
         self.retry = False
         self.on_engine: dict[str, str] = {}
         self.halting: set[str] = set()
@@ -83,6 +85,9 @@ class World(RuleBasedStateMachine):
         match effect:
             case ev.DrainTimer(step):
                 self.drain = step
+            case ev.HandBackTimer(step, after_s):
+                assert 0 < after_s <= STAGGER_S
+                self.hand_back = step
             case ev.RetryTimer():
                 self.retry = True
             case ev.Answer(ticket):
