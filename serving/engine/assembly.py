@@ -14,6 +14,10 @@ from serving.engine.app import build_app
 from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.host import Limits
+from serving.engine.decisions.staggering import (
+    CPU_PREFILL_TOKENS_PER_S,
+    CUDA_PREFILL_TOKENS_PER_S,
+)
 from serving.engine.engines import Engines
 from serving.engine.memory import MemoryTurns
 from serving.engine.metrics import HostMetrics
@@ -94,6 +98,7 @@ def assemble(
             for model in fleet.models
         },
         budget_bytes=int(settings.host_memory_gib * _GIB),
+        prefill_tokens_per_s=_prefill_tokens_per_s(settings),
         device_bytes=_device_bytes(settings),
         # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
         loads_beside=settings.accelerator == "cpu",
@@ -126,6 +131,12 @@ def _device_bytes(settings: HostSettings) -> int | None:
         return 0
     gib = settings.device_memory_gib
     return None if gib is None else int(gib * _GIB)
+
+
+def _prefill_tokens_per_s(settings: HostSettings) -> float:
+    """What another replica prefills: one like this host."""
+    cuda = settings.accelerator == "cuda"
+    return CUDA_PREFILL_TOKENS_PER_S if cuda else CPU_PREFILL_TOKENS_PER_S
 
 
 def _lifespan(

@@ -30,7 +30,7 @@ def leave_one_after_the_other(generations: list[Generation]) -> list[tuple[float
     """When each leaves, if every timer is exactly on time."""
     now, left = 0.0, []
     while True:
-        leaving, after_s = next_to_leave(generations, STAGGER_S - now)
+        leaving, after_s = next_to_leave(generations, STAGGER_S - now, 1000.0)
         left.append((now, keys(leaving)))
         for each in leaving:
             each.ending = HandedBack("hotswap")
@@ -62,7 +62,7 @@ def test_batch_leaves_with_the_last_interactive_generation() -> None:
 
 def test_batch_alone_leaves_at_once() -> None:
     leaving, after_s = next_to_leave(
-        [generation(str(n), 500, "batch") for n in range(4)], STAGGER_S
+        [generation(str(n), 500, "batch") for n in range(4)], STAGGER_S, 1000.0
     )
     assert (len(leaving), after_s) == (4, None)
 
@@ -70,12 +70,14 @@ def test_batch_alone_leaves_at_once() -> None:
 def test_what_is_not_evictable_or_on_its_way_out_does_not_leave() -> None:
     halting = generation("halting")
     halting.ending = HandedBack("evicted")
-    leaving, after_s = next_to_leave([generation("fixed", evictable=False), halting], STAGGER_S)
+    leaving, after_s = next_to_leave(
+        [generation("fixed", evictable=False), halting], STAGGER_S, 1000.0
+    )
     assert (leaving, after_s) == ([], None)
 
 
 def test_when_time_is_up_all_leave() -> None:
-    leaving, after_s = next_to_leave([generation(str(n)) for n in range(5)], 0.0)
+    leaving, after_s = next_to_leave([generation(str(n)) for n in range(5)], 0.0, 1000.0)
     assert (len(leaving), after_s) == (5, None)
 
 

@@ -12,7 +12,7 @@ from serving.engine.decisions.commands import Commands
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generations import Generations, halted
 from serving.engine.decisions.residency import Residency
-from serving.engine.decisions.staggering import STAGGER_S, next_to_leave
+from serving.engine.decisions.staggering import CPU_PREFILL_TOKENS_PER_S, STAGGER_S, next_to_leave
 from serving.engine.decisions.tier_requests import TierRequests
 from serving.engine.decisions.transaction import Transaction
 from serving.wire import Failed, HandedBack, HostPhase
@@ -38,6 +38,7 @@ class HostDecisions:
         models: Mapping[str, Limits],
         *,
         budget_bytes: int,
+        prefill_tokens_per_s: float = CPU_PREFILL_TOKENS_PER_S,
         drain_s: float,
         obeyed: ObeyedPlan,
         device_bytes: int | None = 0,
@@ -65,6 +66,7 @@ class HostDecisions:
         self._steps = 0
         self._retries = 0
         self._ending = False
+        self._prefill_tokens_per_s = prefill_tokens_per_s
 
     @property
     def obeyed(self) -> ObeyedPlan:
@@ -205,7 +207,7 @@ class HostDecisions:
         admission, generations = self.admission, self.generations
         old = generations.leaving if transaction.wakes_first else admission.running
         left_s = transaction.phase_began_at + STAGGER_S - now
-        now_leaving, next_after_s = next_to_leave(old.values(), left_s)
+        now_leaving, next_after_s = next_to_leave(old.values(), left_s, self._prefill_tokens_per_s)
         transaction.handed_back += len(now_leaving)
         effects = halted(now_leaving, HandedBack("hotswap"))
         if next_after_s is not None:

@@ -11,14 +11,15 @@ from serving.engine.decisions.admission import Generation
 STAGGER_S = 1.8
 """A staggered hand-back takes no longer: the model that is to come waits for it."""
 
-_PREFILL_TOKENS_PER_S = 1000.0
-"""What the other replica is taken to prefill beside its own work: a core's pace.
-
-A faster one is given more time than it needs, within STAGGER_S."""
+CPU_PREFILL_TOKENS_PER_S = 1000.0
+"""What another replica is taken to prefill beside its own work: measured for SmolLM2 on a core."""
+CUDA_PREFILL_TOKENS_PER_S = 10_000.0
+"""The same on a GPU: an assumption. Too small a figure only makes a hand-back longer, within
+STAGGER_S."""
 
 
 def next_to_leave(
-    generations: Iterable[Generation], left_s: float
+    generations: Iterable[Generation], left_s: float, prefill_tokens_per_s: float
 ) -> tuple[list[Generation], float | None]:
     """Who of these leaves now, and after how long the next may; None: there is no next.
 
@@ -32,4 +33,4 @@ def next_to_leave(
     if len(interactive) <= 1 or left_s <= 0:
         return staying, None
     first = interactive[0]
-    return [first], min(first.tokens / _PREFILL_TOKENS_PER_S, left_s / len(interactive))
+    return [first], min(first.tokens / prefill_tokens_per_s, left_s / len(interactive))
