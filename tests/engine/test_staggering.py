@@ -1,15 +1,20 @@
 """Staggered hand-back: who leaves the old model when, and that the hotswap goes on afterwards."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.config import StateFolder
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.admission import Generation
 from serving.engine.decisions.staggering import STAGGER_S, next_to_leave
 from serving.wire import HandedBack, RequestClass, SwapCommand
 from tests.engine.host_world import HostWorld, report_of, started
 from tests.engine.test_wake_first import both_fit
+from tests.fakes.generate import Reader, generate_request
+from tests.fakes.host import fake_fleet, running_host
 
 
 def generation(
@@ -164,3 +169,21 @@ def test_one_that_ends_by_itself_meanwhile_is_not_handed_back() -> None:
     world.the_next_may_leave()
     assert report_of(effects).handed_back == 1
     assert world.host.awake == "b"
+
+
+# ---------------------------------------------------------------- over HTTP
+
+
+def test_a_staggered_hotswap_hands_every_generation_back(tmp_path: Path) -> None:
+    fleet = fake_fleet(["a", "b"], {"host-0": "a"})
+    with running_host(fleet, StateFolder(tmp_path), "host-0") as host:
+        host.engines.gate.close()
+        requests = [generate_request(f"r{n}", "a") for n in range(2)]
+        readers = [Reader(host.url, host.token, request) for request in requests]
+        for reader in readers:
+            reader.until(lambda r: r.admitted)
+        command = SwapCommand(model="b", plan_id=1, reason="test", policy="stagger")
+        with host.client() as client:
+            report = client.swap(command)
+        assert [reader.end() for reader in readers] == [HandedBack("hotswap")] * 2
+    assert (report.outcome, report.handed_back) == ("committed", 2)
