@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 from serving.engine.decisions.admission import Generation
 
-STAGGER_S = 1.8
+STAGGER_S = 2.0
 """A staggered hand-back takes no longer: the model that is to come waits for it."""
 
-CPU_PREFILL_TOKENS_PER_S = 1000.0
-"""What another replica is taken to prefill beside its own work: measured for SmolLM2 on a core."""
+CPU_PREFILL_TOKENS_PER_S = 800.0
+"""What another replica is taken to prefill beside its own work: SmolLM2 on a core, 16 more running."""
 CUDA_PREFILL_TOKENS_PER_S = 10_000.0
 """The same on a GPU: an assumption. Too small a figure only makes a hand-back longer, within
 STAGGER_S."""
