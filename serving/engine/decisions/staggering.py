@@ -12,7 +12,7 @@ STAGGER_S = 2.0
 """A staggered hand-back takes no longer: the model that is to come waits for it."""
 
 CPU_PREFILL_TOKENS_PER_S = 800.0
-"""What another replica is taken to prefill beside its own work: SmolLM2 on a core, 16 more running."""
+"""What another replica is taken to prefill beside its own work: about SmolLM2 on a core."""
 CUDA_PREFILL_TOKENS_PER_S = 10_000.0
 """The same on a GPU: an assumption. Too small a figure only makes a hand-back longer, within
 STAGGER_S."""
