@@ -12,7 +12,8 @@ STAGGER_S = 2.0
 """A staggered hand-back takes no longer: the model that is to come waits for it."""
 
 CPU_PREFILL_TOKENS_PER_S = 800.0
-"""What another replica is taken to prefill beside its own work: about SmolLM2 on a core."""
+"""What another replica is taken to prefill beside its own work: about SmolLM2 on a core, where a
+prompt token takes 0.65 ms and a step with 8 decodes 25 ms more."""
 CUDA_PREFILL_TOKENS_PER_S = 10_000.0
 """The same on a GPU: an assumption. Too small a figure only makes a hand-back longer, within
 STAGGER_S."""
