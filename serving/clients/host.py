@@ -7,7 +7,15 @@ import httpx
 import msgspec
 
 from serving.errors import HostError, HostUnreachable, PlanRefused
-from serving.wire import HostState, IdleTier, SwapCommand, SwapReport, TierCommand, TierReport
+from serving.wire import (
+    BatchSizeProfile,
+    HostState,
+    IdleTier,
+    SwapCommand,
+    SwapReport,
+    TierCommand,
+    TierReport,
+)
 
 _ANSWER_S = 10.0
 _SWAP_S = 300.0
@@ -55,6 +63,14 @@ class HostClient:
         body = msgspec.json.encode(TierCommand(tier=tier))
         answer = self._ask("PUT", f"/tiers/{model}", content=body, timeout=timeout_s)
         return msgspec.json.decode(answer.content, type=TierReport)
+
+    def give_profile(self, profile: BatchSizeProfile) -> None:
+        """Have the host begin the model's interactive cap from this profile, and keep it.
+
+        Raises PlanRefused when the host does not know the model.
+        """
+        body = msgspec.json.encode(profile)
+        self._ask("PUT", f"/profiles/{profile.model}", content=body, timeout=_ANSWER_S)
 
     def ready(self) -> bool:
         """Whether the host serves its awake model now; False also when it cannot be reached."""

@@ -20,6 +20,7 @@ from serving.errors import PlanRefused, TurntableError, WireError
 from serving.wire import (
     WIRE_HEADER,
     WIRE_VERSION,
+    BatchSizeProfile,
     GenerateRequest,
     SwapCommand,
     TierCommand,
@@ -77,6 +78,18 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
     async def tier(model: str, request: Request) -> Response:
         command = _decoded(msgspec.json.Decoder(TierCommand), await request.body(), view)
         return _json(await owner.change_tier(model, command.tier))
+
+    @app.put("/profiles/{model}", dependencies=admin)
+    async def profile(model: str, request: Request) -> Response:
+        given = _decoded(msgspec.json.Decoder(BatchSizeProfile), await request.body(), view)
+        if given.model != model:
+            raise WireError(
+                f"the profile is of {given.model}",
+                where=f"PUT /profiles/{model}",
+                fix="Send it to its own model's address.",
+            )
+        await owner.take_profile(given)
+        return Response(status_code=204, headers=_WIRE)
 
     @app.delete("/awake/{plan_id}", dependencies=admin)
     async def cancel(plan_id: int) -> Response:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import structlog
 from fastapi import FastAPI
 
-from serving.config import Fleet, HostSettings, StateFolder
+from serving.config import Fleet, HostSettings, ModelSettings, StateFolder
 from serving.engine import records
 from serving.engine.app import build_app
 from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
-from serving.engine.decisions.host import Limits
+from serving.engine.decisions.limits import CPU_PROMPTS, CUDA_PROMPTS, Limits
 from serving.engine.decisions.staggering import (
     CPU_PREFILL_TOKENS_PER_S,
     CUDA_PREFILL_TOKENS_PER_S,
@@ -23,6 +23,7 @@ from serving.engine.memory import MemoryTurns
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
+from serving.engine.profiles import ProfileFolder
 from serving.engine.protocol import EngineFactory
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
@@ -90,13 +91,10 @@ def assemble(
     """
     options = options or HostOptions()
     settings, plan_file, metrics = fleet.host(name), PlanFile(state.host(name)), HostMetrics()
-    obeyed = plan_file.read()
+    obeyed, profiles = plan_file.read(), ProfileFolder(state.host(name))
     decisions = HostDecisions(
         name,
-        {
-            model.name: Limits(model.slots, model.interactive_cap, int(model.kv_cache_gib * _GIB))
-            for model in fleet.models
-        },
+        {model.name: _limits(model, settings) for model in fleet.models},
         budget_bytes=int(settings.host_memory_gib * _GIB),
         prefill_tokens_per_s=_prefill_tokens_per_s(settings),
         device_bytes=_device_bytes(settings),
@@ -104,12 +102,14 @@ def assemble(
         loads_beside=settings.accelerator == "cpu",
         drain_s=options.drain_s,
         obeyed=obeyed,
+        profiles=profiles.read(),
     )
     view = StateView(decisions)
     owner = HostOwner(
         decisions,
         lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost),
         plan_file=plan_file,
+        profiles=profiles,
         sink=sink,
         metrics=metrics,
         changed=view.changed,
@@ -122,6 +122,16 @@ def assemble(
     host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
+
+
+def _limits(model: ModelSettings, host: HostSettings) -> Limits:
+    return Limits(
+        slots=model.slots,
+        interactive_cap=model.interactive_cap,
+        kv_cache_bytes=int(model.kv_cache_gib * _GIB),
+        tpot_s=model.service_levels.tpot_s,
+        prompts=CUDA_PROMPTS if host.accelerator == "cuda" else CPU_PROMPTS,
+    )
 
 
 def _device_bytes(settings: HostSettings) -> int | None:

@@ -11,7 +11,14 @@ from contextlib import aclosing, asynccontextmanager
 import structlog
 
 from serving.config import ModelSettings
-from serving.engine.protocol import Engine, EngineFactory, EngineFailed, EngineOutput, SleepLevel
+from serving.engine.protocol import (
+    Engine,
+    EngineFactory,
+    EngineFailed,
+    EngineOutput,
+    SleepLevel,
+    Steering,
+)
 from serving.wire import GenerateRequest, SamplingSpec, Tier, Tokens
 
 _CANARY_PROMPT = [11, 23, 42, 57, 101, 77, 19, 5]
@@ -112,6 +119,12 @@ class Engines:
         if engine is None:
             raise self._gone(model)
         return engine.generate(key, request)
+
+    async def steer(self, model: str, steering: Steering) -> None:
+        """Hold the scheduler of `model` to `steering`; without a process it holds nothing."""
+        engine = self._engines.get(model)
+        if engine is not None:
+            await engine.steer(steering)
 
     def memory_bytes(self) -> dict[str, int]:
         """What each engine with a process holds."""

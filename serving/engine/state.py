@@ -38,6 +38,7 @@ class StateView:
             tiers=dict(decisions.residency.tiers),
             running=running,
             waiting=waiting,
+            held=len(decisions.admission.held),
             slots=decisions.admission.slots,
             interactive_cap=decisions.admission.interactive_cap,
             memory_bytes=self._memory_bytes,
@@ -76,7 +77,8 @@ class StateView:
     def sampled(self, memory_bytes: int) -> None:
         """About once a second: count a revision if the load changed."""
         self._memory_bytes = memory_bytes
-        counts = self._decisions.admission.counts()
+        admission = self._decisions.admission
+        counts = (*admission.counts(), len(admission.held), admission.interactive_cap)
         if counts != self._seen_counts:
             self._seen_counts = counts
             self._advance()

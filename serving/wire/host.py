@@ -121,3 +121,25 @@ class TierReport(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float
     error: str | None = None
     """Why `tier` is not the one asked for."""
+
+
+class BatchSizePoint(msgspec.Struct, frozen=True):
+    """What an engine does with so many generations computing at once."""
+
+    batch_size: Annotated[int, msgspec.Meta(ge=1)]
+    tpot_s: Annotated[float, msgspec.Meta(gt=0)]
+    ttft_s: float
+    tokens_per_s: float
+
+
+class BatchSizeProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """`PUT /profiles/{model}`: an engine measured over batch sizes.
+
+    The host's interactive cap begins from it; it is kept over restarts.
+    """
+
+    model: str
+    hardware: str
+    measured_at: float
+    """Seconds since the epoch."""
+    points: Annotated[list[BatchSizePoint], msgspec.Meta(min_length=1)]

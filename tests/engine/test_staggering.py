@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from serving.config import StateFolder
 from serving.engine.decisions import events as ev
-from serving.engine.decisions.admission import Generation
+from serving.engine.decisions.generation import Generation
 from serving.engine.decisions.staggering import STAGGER_S, next_to_leave
 from serving.wire import HandedBack, RequestClass, SwapCommand
 from tests.engine.host_world import HostWorld, report_of, started

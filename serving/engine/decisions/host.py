@@ -4,29 +4,20 @@
 place that changes the host's state; nothing here waits, and nothing here can fail.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.commands import Commands
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generations import Generations, halted
+from serving.engine.decisions.limits import Caps, Limits
 from serving.engine.decisions.residency import Residency
 from serving.engine.decisions.staggering import CPU_PREFILL_TOKENS_PER_S, STAGGER_S, next_to_leave
 from serving.engine.decisions.tier_requests import TierRequests
 from serving.engine.decisions.transaction import Transaction
-from serving.wire import Failed, HandedBack, HostPhase
+from serving.wire import BatchSizeProfile, Failed, HandedBack, HostPhase
 
 _RETRY_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 30.0)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the decisions need to know of a model."""
-
-    slots: int
-    interactive_cap: int
-    kv_cache_bytes: int = 0
 
 
 class HostDecisions:
@@ -43,6 +34,7 @@ class HostDecisions:
         obeyed: ObeyedPlan,
         device_bytes: int | None = 0,
         loads_beside: bool = True,
+        profiles: Iterable[BatchSizeProfile] = (),
     ) -> None:
         self.host = host
         self.phase: HostPhase = "starting"
@@ -60,7 +52,7 @@ class HostDecisions:
         )
         self.tier_requests = TierRequests(host)
         self.transaction: Transaction | None = None
-        self._models = dict(models)
+        self._caps = Caps(models, profiles)
         self._drain_s = drain_s
         self._home: str | None = None
         self._steps = 0
@@ -89,6 +81,8 @@ class HostDecisions:
     def apply(self, event: ev.Event, now: float) -> list[ev.Effect]:
         """Change the state by one event; the effects are to be performed in order."""
         effects = self._on(event, now)
+        if isinstance(event, ev.Progressed) and not self.admission.due(now):
+            return effects
         effects += self._settle(now)
         return effects
 
@@ -97,12 +91,26 @@ class HostDecisions:
             case ev.Submitted():
                 return self._submitted(event, now)
             case ev.Progressed():
-                self.generations.progressed(event)
+                self.generations.progressed(event, now)
                 return []
             case ev.StreamEnded():
                 return self.generations.ended(event)
             case ev.Cancelled():
                 return self.generations.cancelled(event.key)
+            case ev.SwapAsked() | ev.TierAsked() | ev.CancelAsked() | ev.Profiled():
+                return self._asked(event)
+            case ev.EngineLost():
+                return self._engine_lost(event, now)
+            case ev.ShutdownAsked():
+                self._ending = True
+                return self._give_back_all()
+            case _:
+                return self._on_progress(event, now)
+
+    def _asked(
+        self, event: ev.SwapAsked | ev.TierAsked | ev.CancelAsked | ev.Profiled
+    ) -> list[ev.Effect]:
+        match event:
             case ev.SwapAsked():
                 self.commands.waiting.append(event)
                 return []
@@ -111,13 +119,8 @@ class HostDecisions:
                 return []
             case ev.CancelAsked():
                 return self.commands.cancel(event, self.transaction)
-            case ev.EngineLost():
-                return self._engine_lost(event, now)
-            case ev.ShutdownAsked():
-                self._ending = True
-                return self._give_back_all()
-            case _:
-                return self._on_progress(event, now)
+            case ev.Profiled():
+                return self._caps.profiled(event)
 
     def _on_progress(self, event: ev.Event, now: float) -> list[ev.Effect]:
         transaction = self.transaction
@@ -190,7 +193,7 @@ class HostDecisions:
             transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in halts)
             effects += halts
         if transaction.wakes_first:
-            self.generations.leave()
+            effects += self.generations.leave()
             self._serve(transaction.to_model)
         if policy == "stagger":
             effects += self._stagger(transaction, now)
@@ -205,7 +208,7 @@ class HostDecisions:
     def _stagger(self, transaction: Transaction, now: float) -> list[ev.Effect]:
         """Give back the next of those still on the old engine."""
         admission, generations = self.admission, self.generations
-        old = generations.leaving if transaction.wakes_first else admission.running
+        old = generations.leaving if transaction.wakes_first else admission.on_engine()
         left_s = transaction.phase_began_at + STAGGER_S - now
         now_leaving, next_after_s = next_to_leave(old.values(), left_s, self._prefill_tokens_per_s)
         transaction.handed_back += len(now_leaving)
@@ -238,7 +241,7 @@ class HostDecisions:
             effects += self._step_done(transaction, None, now)
         while self.transaction is None and self.commands.waiting:
             effects += self._command(self.commands.waiting.popleft(), now)
-        if self.phase == "serving":
+        if self.phase == "serving" or self._draining():
             effects += self.admission.step(now)
         if self.phase == "serving" and self.transaction is None:
             effects += self._background_move()
@@ -252,10 +255,17 @@ class HostDecisions:
         move = move or residency.next_move(busy=self.admission.interactive_present())
         return [*effects, move] if move else effects
 
+    def _draining(self) -> bool:
+        """Whether the old engine takes nothing more, but what it holds may go on as places free."""
+        transaction = self.transaction
+        if transaction is None or transaction.phase != "hand_back" or transaction.wakes_first:
+            return False
+        return self.residency.tiers.get(transaction.from_model or "") == "awake"
+
     def _handed_back(self, transaction: Transaction) -> bool:
         """Whether the old engine runs nothing any more."""
         return not self.generations.leaving and (
-            transaction.wakes_first or not self.admission.running
+            transaction.wakes_first or not self.admission.on_engine()
         )
 
     # ---------------------------------------------------------------- hotswaps
@@ -316,8 +326,7 @@ class HostDecisions:
         """From here on `model` admits."""
         self.awake, self.phase, self._home, self._retries = model, "serving", model, 0
         self.failure = None
-        limits = self._models[model]
-        self.admission.set_limits(slots=limits.slots, interactive_cap=limits.interactive_cap)
+        self.admission.serve(self._caps.place(model))
 
     def _record_tier(self, transaction: Transaction, error: str | None) -> None:
         old, new = transaction.from_model, transaction.to_model
@@ -366,7 +375,7 @@ class HostDecisions:
         effects += self.generations.halt_running(frame)
         if transaction is not None and not transaction.switched:
             # Its successor is on the way already.
-            self.generations.leave()
+            effects += self.generations.leave()
             transaction.old_lost, transaction.gap_began_at = True, now
             self.awake, self.phase = None, "swapping"
             return effects

@@ -6,7 +6,7 @@ all at once, every client waits for the whole of it. Pure: who leaves now, and w
 
 from collections.abc import Iterable
 
-from serving.engine.decisions.admission import Generation
+from serving.engine.decisions.generation import Generation
 
 STAGGER_S = 2.0
 """A staggered hand-back takes no longer: the model that is to come waits for it."""
