@@ -93,7 +93,10 @@ class ModelSettings(_Section):
     min_replicas: int = Field(0, ge=0, description="kept awake however quiet it is")
     max_replicas: int = Field(1, ge=0, description="never more, however busy it is")
     replica_tokens_per_s: float = Field(
-        200.0, gt=0, description="work one replica does at the service level (prompt + output)"
+        200.0,
+        gt=0,
+        description="work one replica does at the service level (prompt + output), as long as no "
+        "batch-size profile was measured",
     )
     service_levels: ServiceLevels = Field(
         ServiceLevels(), description="what interactive users are promised"

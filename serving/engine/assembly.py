@@ -19,6 +19,7 @@ from serving.engine.decisions.staggering import (
     CUDA_PREFILL_TOKENS_PER_S,
 )
 from serving.engine.engines import Engines
+from serving.engine.hardware import hardware
 from serving.engine.memory import MemoryTurns
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
@@ -104,7 +105,7 @@ def assemble(
         obeyed=obeyed,
         profiles=profiles.read(),
     )
-    view = StateView(decisions)
+    view = StateView(decisions, hardware(settings))
     owner = HostOwner(
         decisions,
         lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost),

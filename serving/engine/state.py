@@ -11,8 +11,9 @@ from serving.wire import WIRE_VERSION, HostState
 class StateView:
     """Snapshots of one host's decisions, numbered, with a long poll."""
 
-    def __init__(self, decisions: HostDecisions) -> None:
+    def __init__(self, decisions: HostDecisions, hardware: str = "") -> None:
         self._decisions = decisions
+        self._hardware = hardware
         self._boot_id = uuid4().hex
         self._revision = 1
         self._versions = _versions()
@@ -43,6 +44,7 @@ class StateView:
             interactive_cap=decisions.admission.interactive_cap,
             memory_bytes=self._memory_bytes,
             versions=self._versions,
+            hardware=self._hardware,
             failure=decisions.failure,
             moving=decisions.residency.moving,
             tiers_wanted=decisions.tier_requests.wanted(),

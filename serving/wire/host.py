@@ -55,6 +55,8 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     """Proportional set size of the host with all its engines; on CUDA also device memory."""
     versions: dict[str, str]
+    hardware: str = ""
+    """What its engines compute on, in words; batch-size profiles are kept for each."""
     failure: str | None = None
     """In phase failed: what is wrong."""
     moving: TierMove | None = None
@@ -143,3 +145,5 @@ class BatchSizeProfile(msgspec.Struct, frozen=True, kw_only=True):
     measured_at: float
     """Seconds since the epoch."""
     points: Annotated[list[BatchSizePoint], msgspec.Meta(min_length=1)]
+    prompt_tokens: int = 0
+    """Length of the prompts that times to first token are of; 0: not known."""

@@ -36,6 +36,7 @@ class Caps:
     ) -> None:
         self._models = dict(models)
         self._loops = {name: _first_loop(limits) for name, limits in models.items()}
+        self._followed: dict[str, BatchSizeProfile] = {}
         for profile in profiles:
             if profile.model in self._loops:
                 self._follow(profile)
@@ -46,15 +47,18 @@ class Caps:
         return Place(model, limits.slots, self._loops[model], limits.prompts)
 
     def profiled(self, event: ev.Profiled) -> list[ev.Effect]:
-        """A model was measured: its cap begins again from that."""
+        """A model was measured: its cap begins again from that, unless it has done so before."""
         profile = event.profile
         if profile.model not in self._loops:
             why = f"{profile.model} is not in this host's fleet file"
             return [ev.Answer(event.ticket, None, why)]
+        if profile == self._followed.get(profile.model):
+            return [ev.Answer(event.ticket, None)]
         self._follow(profile)
         return [ev.RememberProfile(profile), ev.Answer(event.ticket, None)]
 
     def _follow(self, profile: BatchSizeProfile) -> None:
+        self._followed[profile.model] = profile
         self._loops[profile.model].follow(measured(profile.points))
 
 
