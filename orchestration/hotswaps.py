@@ -43,6 +43,8 @@ class SwapResult(msgspec.Struct, frozen=True, kw_only=True):
 
 def orders(plan: Plan) -> list[SwapOrder]:
     """The commands that carry a plan out. The host must still have the model the plan saw."""
+    moving = {move.host for move in plan.moves}
+    stays = {plan.granted(host) for host in plan.grants.keys() - moving}
     return [
         SwapOrder(
             host=move.host,
@@ -51,6 +53,8 @@ def orders(plan: Plan) -> list[SwapOrder]:
                 plan_id=plan.plan_id,
                 reason=move.reason,
                 expected_awake=move.from_model,
+                # With a replica to go to at once, generations go in its pace.
+                policy="stagger" if move.from_model in stays - {None} else "hand_back",
             ),
         )
         for move in plan.moves

@@ -24,7 +24,7 @@ from benchmarks.workspace import Workspace, write_fleet
 from serving.clients.host import HostClient
 from serving.config import HostSettings, StateFolder
 from serving.engine.memory import proportional_bytes
-from serving.wire import SwapCommand, SwapReport, Tier
+from serving.wire import SwapCommand, SwapPolicy, SwapReport, Tier
 
 
 class Host:
@@ -46,10 +46,11 @@ class Host:
             server=self.server,
         )
 
-    def command(self, model: str) -> SwapReport:
+    def command(self, model: str, policy: SwapPolicy = "hand_back") -> SwapReport:
         """Make `model` awake by the next plan; the report, whatever the outcome."""
+        number = next(self._plans)
         return self._client.swap(
-            SwapCommand(model=model, plan_id=next(self._plans), reason="benchmark")
+            SwapCommand(model=model, plan_id=number, reason="benchmark", policy=policy)
         )
 
     def swap(self, model: str) -> Swap:

@@ -76,7 +76,8 @@ async def _swap_under_load(instance: Instance, samples: SwapSamples) -> None:
         await _until_running(streams)
         await asyncio.to_thread(instance.tight.command, model)
         await asyncio.to_thread(instance.wait_for_replicas, model, 2)
-        report = await asyncio.to_thread(instance.roomy.command, exact)
+        # As the control plane does where another replica of the old model stays.
+        report = await asyncio.to_thread(instance.roomy.command, exact, "stagger")
         await asyncio.gather(*reading)
     found = samples.load
     found.streams, found.handed_back = STREAMS, report.handed_back

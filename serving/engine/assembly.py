@@ -14,8 +14,13 @@ from serving.engine.app import build_app
 from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.limits import CPU_PROMPTS, CUDA_PROMPTS, Limits
+from serving.engine.decisions.staggering import (
+    CPU_PREFILL_TOKENS_PER_S,
+    CUDA_PREFILL_TOKENS_PER_S,
+)
 from serving.engine.engines import Engines
 from serving.engine.hardware import hardware
+from serving.engine.memory import MemoryTurns
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
@@ -41,7 +46,7 @@ class HostOptions:
     Not at once: loading a model takes a core for ten seconds, and when a host starts, the rest of
     a fleet on the same machine usually starts too."""
     sample_s: float = 1.0
-    """How often memory and load are measured."""
+    """How often load is measured, and memory when it is its turn."""
     stop_s: float = 5.0
     """How long a stopping host waits for its streams to end."""
 
@@ -94,6 +99,7 @@ def assemble(
         name,
         {model.name: _limits(model, settings) for model in fleet.models},
         budget_bytes=int(settings.host_memory_gib * _GIB),
+        prefill_tokens_per_s=_prefill_tokens_per_s(settings),
         device_bytes=_device_bytes(settings),
         # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
         loads_beside=settings.accelerator == "cpu",
@@ -141,6 +147,12 @@ def _device_bytes(settings: HostSettings) -> int | None:
     return None if gib is None else int(gib * _GIB)
 
 
+def _prefill_tokens_per_s(settings: HostSettings) -> float:
+    """What another replica prefills: one like this host."""
+    cuda = settings.accelerator == "cuda"
+    return CUDA_PREFILL_TOKENS_PER_S if cuda else CPU_PREFILL_TOKENS_PER_S
+
+
 def _lifespan(
     host: EngineHost,
     metrics: HostMetrics,
@@ -179,15 +191,17 @@ def _lifespan(
 async def _sample(
     host: EngineHost, metrics: HostMetrics, sink: EventSink, own_memory_bytes: Callable[[], int]
 ) -> None:
-    """Measure memory and load every now and then and pass them on."""
-    owner, reported_tokens = host.owner, 0
+    """Measure load every now and then, and memory when it is its turn, and pass them on."""
+    owner, reported_tokens, memory_bytes, turns = host.owner, 0, 0, MemoryTurns()
     while True:
         owner.post(ev.WeightsSeen(await asyncio.to_thread(owner.engines.present)))
-        changes = owner.decisions.residency.changes
-        engines = await asyncio.to_thread(owner.engines.memory_bytes)
-        own = await asyncio.to_thread(own_memory_bytes)
-        owner.post(ev.Measured(engines, changes))
-        host.view.sampled(own + sum(engines.values()))
+        decisions = owner.decisions
+        changes = decisions.residency.changes
+        if turns.due(changes, swapping=decisions.transaction is not None):
+            engines = await asyncio.to_thread(owner.engines.memory_bytes)
+            memory_bytes = await asyncio.to_thread(own_memory_bytes) + sum(engines.values())
+            owner.post(ev.Measured(engines, changes))
+        host.view.sampled(memory_bytes)
         new_tokens, reported_tokens = owner.output_tokens - reported_tokens, owner.output_tokens
         state = host.view.now()
         metrics.sampled(state, new_tokens)

@@ -153,7 +153,7 @@ class HostOwner:
                 self._spawn(self._step(effect))
             case ev.Move():
                 self._spawn(self._move(effect))
-            case ev.DrainTimer() | ev.RetryTimer():
+            case ev.DrainTimer() | ev.HandBackTimer() | ev.RetryTimer():
                 self._set_timer(effect)
             case ev.RememberPlan() | ev.RememberProfile():
                 self._remember(effect)
@@ -164,10 +164,12 @@ class HostOwner:
             case ev.ShutDown():
                 self.ended.set()
 
-    def _set_timer(self, effect: ev.DrainTimer | ev.RetryTimer) -> None:
+    def _set_timer(self, effect: ev.DrainTimer | ev.HandBackTimer | ev.RetryTimer) -> None:
         match effect:
             case ev.DrainTimer(step, after_s):
                 self._later(after_s, ev.DrainExpired(step))
+            case ev.HandBackTimer(step, after_s):
+                self._later(after_s, ev.HandBackDue(step))
             case ev.RetryTimer(after_s):
                 log.error("host failed", reason=self.decisions.failure, retry_in_s=after_s)
                 self._later(after_s, ev.RetryDue())

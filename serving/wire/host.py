@@ -8,7 +8,7 @@ Tier = Literal["awake", "asleep", "parked", "disk", "absent"]
 IdleTier = Literal["asleep", "parked", "disk"]
 HostPhase = Literal["starting", "serving", "swapping", "failed"]
 SwapOutcome = Literal["committed", "unchanged", "rolled_back", "cancelled", "failed"]
-SwapPolicy = Literal["hand_back", "drain"]
+SwapPolicy = Literal["hand_back", "stagger", "drain"]
 DrainSeconds = Annotated[float, msgspec.Meta(ge=0, le=120)]
 
 
@@ -82,7 +82,9 @@ class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     expected_awake: str | None = None
     policy: SwapPolicy = "hand_back"
-    """What happens to running generations: given back at once, or first left time to end."""
+    """What happens to running generations: given back at once, one after the other (where another
+    replica of the old model is to take them, so that no client waits for all), or first left time
+    to end."""
     drain_s: DrainSeconds | None = None
     """How much time; absent: the host's own. Also for what is not evictable when handing back."""
 

@@ -113,7 +113,7 @@ class HostWorld(World):
     @rule(
         model=models,
         plan=st.sampled_from([-1, 0, 1, 1, 1, 2]),
-        policy=st.sampled_from(["hand_back", "drain"]),
+        policy=st.sampled_from(["hand_back", "stagger", "drain"]),
     )
     def a_hotswap_is_asked_for(
         self, model: str, plan: int, policy: SwapPolicy = "hand_back"
@@ -213,6 +213,13 @@ class HostWorld(World):
         step, self.drain = self.drain, None
         assert step is not None
         self.apply(ev.DrainExpired(step))
+
+    @precondition(lambda self: self.hand_back is not None)
+    @rule()
+    def the_next_may_leave(self) -> None:
+        step, self.hand_back = self.hand_back, None
+        assert step is not None
+        self.apply(ev.HandBackDue(step))
 
     @precondition(lambda self: self.retry)
     @rule()

@@ -10,6 +10,7 @@ from serving.engine.decisions import events as ev
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generation import Generation
 from serving.engine.decisions.limits import Limits
+from serving.engine.decisions.staggering import STAGGER_S
 from serving.engine.protocol import Steering
 from serving.wire import RequestClass
 
@@ -34,6 +35,7 @@ class World(RuleBasedStateMachine):
         self.step: Step | None = None
         self.move: ev.Move | None = None
         self.drain: int | None = None
+        self.hand_back: int | None = None
         self.retry = False
         self.on_engine: dict[str, str] = {}
         self.held: set[str] = set()
@@ -105,6 +107,9 @@ class World(RuleBasedStateMachine):
         match effect:
             case ev.DrainTimer(step):
                 self.drain = step
+            case ev.HandBackTimer(step, after_s):
+                assert 0 < after_s <= STAGGER_S
+                self.hand_back = step
             case ev.RetryTimer():
                 self.retry = True
             case ev.Answer(ticket):

@@ -106,6 +106,13 @@ class DrainExpired:
 
 
 @dataclass(frozen=True)
+class HandBackDue:
+    """The next generation of a staggered hand-back may leave."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class EngineLost:
     """An engine died without being told to."""
 
@@ -183,6 +190,7 @@ Event = (
     | TierAsked
     | StepDone
     | DrainExpired
+    | HandBackDue
     | EngineLost
     | RetryDue
     | Moved
@@ -312,6 +320,14 @@ class DrainTimer:
 
 
 @dataclass(frozen=True)
+class HandBackTimer:
+    """HandBackDue(step) is due in `after_s`."""
+
+    step: int
+    after_s: float
+
+
+@dataclass(frozen=True)
 class RetryTimer:
     """RetryDue is due in `after_s`."""
 
@@ -370,6 +386,7 @@ Effect = (
     | Stop
     | Move
     | DrainTimer
+    | HandBackTimer
     | RetryTimer
     | RememberPlan
     | RememberProfile

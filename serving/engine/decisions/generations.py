@@ -77,18 +77,19 @@ class Generations:
         running = list(self.admission.on_engine().values())
         if evictable_only:
             running = [generation for generation in running if generation.evictable]
-        return _halted(running, frame)
+        return halted(running, frame)
 
     def halt_leaving(self, frame: HandedBack | Failed) -> list[ev.Effect]:
         """Take what is left off the old engine."""
-        return _halted(list(self.leaving.values()), frame)
+        return halted(list(self.leaving.values()), frame)
 
     def _on_engine(self, key: str) -> Generation | None:
         admission = self.admission
         return admission.running.get(key) or admission.held.get(key) or self.leaving.get(key)
 
 
-def _halted(generations: list[Generation], frame: HandedBack | Failed) -> list[ev.Effect]:
+def halted(generations: list[Generation], frame: HandedBack | Failed) -> list[ev.Effect]:
+    """Take these off their engine, each once; their streams end with `frame`."""
     effects: list[ev.Effect] = []
     for generation in generations:
         if generation.halting:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.commands import Commands
 from serving.engine.decisions.fencing import ObeyedPlan
-from serving.engine.decisions.generations import Generations
+from serving.engine.decisions.generations import Generations, halted
 from serving.engine.decisions.limits import Caps, Limits
 from serving.engine.decisions.residency import Residency
+from serving.engine.decisions.staggering import CPU_PREFILL_TOKENS_PER_S, STAGGER_S, next_to_leave
 from serving.engine.decisions.tier_requests import TierRequests
 from serving.engine.decisions.transaction import Transaction
 from serving.wire import BatchSizeProfile, Failed, HandedBack, HostPhase
@@ -29,6 +30,7 @@ class HostDecisions:
         models: Mapping[str, Limits],
         *,
         budget_bytes: int,
+        prefill_tokens_per_s: float = CPU_PREFILL_TOKENS_PER_S,
         drain_s: float,
         obeyed: ObeyedPlan,
         device_bytes: int | None = 0,
@@ -60,6 +62,7 @@ class HostDecisions:
         self._steps = 0
         self._retries = 0
         self._ending = False
+        self._prefill_tokens_per_s = prefill_tokens_per_s
 
     @property
     def obeyed(self) -> ObeyedPlan:
@@ -132,10 +135,9 @@ class HostDecisions:
         if self._ending:
             return []
         match event:
-            case ev.StepDone(step, error) if transaction and transaction.step == step:
-                return self._step_done(transaction, error, now)
-            case ev.DrainExpired(step) if transaction and transaction.step == step:
-                return self._drained(transaction)
+            case ev.StepDone() | ev.DrainExpired() | ev.HandBackDue():
+                if transaction is not None and transaction.step == event.step:
+                    return self._on_step(transaction, event, now)
             case ev.RetryDue():
                 return self._retry(now)
             case ev.Moved(model, tier, error):
@@ -148,6 +150,20 @@ class HostDecisions:
             case ev.PrewarmAllowed():
                 self.residency.prewarm = True
         return []
+
+    def _on_step(
+        self,
+        transaction: Transaction,
+        event: ev.StepDone | ev.DrainExpired | ev.HandBackDue,
+        now: float,
+    ) -> list[ev.Effect]:
+        match event:
+            case ev.StepDone(_, error):
+                return self._step_done(transaction, error, now)
+            case ev.DrainExpired():
+                return self._drained(transaction)
+            case ev.HandBackDue():
+                return self._stagger(transaction, now)
 
     # ---------------------------------------------------------------- generations
 
@@ -169,20 +185,23 @@ class HostDecisions:
         ]
 
     def _hand_back(self, transaction: Transaction, now: float) -> list[ev.Effect]:
-        """Give back what waits and, unless it is to drain, what runs.
+        """Give back what waits and, unless it is to drain, what runs: at once or by and by.
 
         What stays, because it is to drain or is not evictable, gets time to end.
         """
         frame, command = HandedBack("hotswap"), transaction.command
+        policy = command.policy if command else "hand_back"
         transaction.handed_back = len(self.admission.waiting)
         effects = self.generations.close_waiting(frame)
-        if command is None or command.policy == "hand_back":
+        if policy == "hand_back":
             halts = self.generations.halt_running(frame, evictable_only=True)
             transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in halts)
             effects += halts
         if transaction.wakes_first:
             effects += self.generations.leave()
             self._serve(transaction.to_model)
+        if policy == "stagger":
+            effects += self._stagger(transaction, now)
         if self.generations.none_on_engines():
             return effects + self._step_done(transaction, None, now)
         asked_s = command.drain_s if command else None
@@ -190,6 +209,18 @@ class HostDecisions:
             *effects,
             ev.DrainTimer(transaction.step, self._drain_s if asked_s is None else asked_s),
         ]
+
+    def _stagger(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+        """Give back the next of those still on the old engine."""
+        admission, generations = self.admission, self.generations
+        old = generations.leaving if transaction.wakes_first else admission.on_engine()
+        left_s = transaction.phase_began_at + STAGGER_S - now
+        now_leaving, next_after_s = next_to_leave(old.values(), left_s, self._prefill_tokens_per_s)
+        transaction.handed_back += len(now_leaving)
+        effects = halted(now_leaving, HandedBack("hotswap"))
+        if next_after_s is not None:
+            effects.append(ev.HandBackTimer(transaction.step, next_after_s))
+        return effects
 
     def _drained(self, transaction: Transaction) -> list[ev.Effect]:
         """Time is up: what is still on the old engine is handed back."""
