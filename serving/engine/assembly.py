@@ -1,24 +1,25 @@
 """Puts one engine host together from its parts: fleet entry, engines, owner, HTTP application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 from fastapi import FastAPI
 
-from serving.config import Fleet, HostSettings, StateFolder
+from serving.config import Fleet, HostSettings, ModelSettings, StateFolder
 from serving.engine import records
 from serving.engine.app import build_app
 from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
+from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.host import Limits
 from serving.engine.engines import Engines
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
-from serving.engine.protocol import EngineFactory
+from serving.engine.protocol import DeviceMemory, EngineFactory
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
 
@@ -89,13 +90,14 @@ def assemble(
     decisions = HostDecisions(
         name,
         {
-            model.name: Limits(model.slots, model.interactive_cap, int(model.kv_cache_gib * _GIB))
+            model.name: Limits(
+                model.slots, model.interactive_cap, _kv_cache_in_host_ram(model, settings)
+            )
             for model in fleet.models
         },
         budget_bytes=int(settings.host_memory_gib * _GIB),
-        device_bytes=_device_bytes(settings),
-        # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
-        loads_beside=settings.accelerator == "cpu",
+        device_bytes=_gib_or_none(settings.device_memory_gib),
+        device=_device(settings),
         drain_s=options.drain_s,
         obeyed=obeyed,
     )
@@ -111,20 +113,31 @@ def assemble(
     registered = {model.name for model in fleet.models}
     planned = obeyed.model if obeyed.model in registered else None
     app = build_app(owner, view, metrics, token=state.token("admin"))
-    prewarm_after_s = options.prewarm_after_s if settings.accelerator == "cpu" else None
+    device = decisions.residency.device
+    prewarm_after_s = options.prewarm_after_s if device is None or device.loads_beside() else None
     first_model = settings.starts_with or planned
     host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
 
 
-def _device_bytes(settings: HostSettings) -> int | None:
-    """What two awake models may hold; None: what the other engines leave of the host's budget."""
-    if settings.accelerator == "cuda":
-        # An engine's device memory is not measured, so two are never awake at once.
-        return 0
-    gib = settings.device_memory_gib
+def _device(settings: HostSettings) -> DeviceBudget | None:
+    """The budget of the accelerator's own memory; on CPU engines live in host RAM alone."""
+    if settings.accelerator == "cpu":
+        return None
+    return DeviceBudget(_gib_or_none(settings.device_memory_gib))
+
+
+def _gib_or_none(gib: float | None) -> int | None:
     return None if gib is None else int(gib * _GIB)
+
+
+def _held(engines: Mapping[str, DeviceMemory]) -> int:
+    return sum(memory.held_bytes for memory in engines.values())
+
+
+def _kv_cache_in_host_ram(model: ModelSettings, settings: HostSettings) -> int:
+    return int(model.kv_cache_gib * _GIB) if settings.accelerator == "cpu" else 0
 
 
 def _lifespan(
@@ -171,8 +184,9 @@ async def _sample(
         changes = owner.decisions.residency.changes
         engines = await asyncio.to_thread(owner.engines.memory_bytes)
         own = await asyncio.to_thread(own_memory_bytes)
-        owner.post(ev.Measured(engines, changes))
-        host.view.sampled(own + sum(engines.values()))
+        device = owner.engines.device_memory()
+        owner.post(ev.Measured(engines, changes, device))
+        host.view.sampled(own + sum(engines.values()), _held(device))
         new_tokens, reported_tokens = owner.output_tokens - reported_tokens, owner.output_tokens
         state = host.view.now()
         metrics.sampled(state, new_tokens)

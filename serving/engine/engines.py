@@ -11,7 +11,14 @@ from contextlib import aclosing, asynccontextmanager
 import structlog
 
 from serving.config import ModelSettings
-from serving.engine.protocol import Engine, EngineFactory, EngineFailed, EngineOutput, SleepLevel
+from serving.engine.protocol import (
+    DeviceMemory,
+    Engine,
+    EngineFactory,
+    EngineFailed,
+    EngineOutput,
+    SleepLevel,
+)
 from serving.wire import GenerateRequest, SamplingSpec, Tier, Tokens
 
 _CANARY_PROMPT = [11, 23, 42, 57, 101, 77, 19, 5]
@@ -114,8 +121,12 @@ class Engines:
         return engine.generate(key, request)
 
     def memory_bytes(self) -> dict[str, int]:
-        """What each engine with a process holds."""
+        """What each engine with a process holds of host RAM."""
         return {model: engine.memory_bytes() for model, engine in list(self._engines.items())}
+
+    def device_memory(self) -> dict[str, DeviceMemory]:
+        """What each engine with a process holds of the device's own memory."""
+        return {model: engine.device_memory() for model, engine in list(self._engines.items())}
 
     async def _start(self, model: str) -> Engine:
         engine = self._factory(self._models[model])

@@ -17,6 +17,7 @@ class StateView:
         self._revision = 1
         self._versions = _versions()
         self._memory_bytes = 0
+        self._device_bytes = 0
         self._seen: object = None
         self._seen_counts: object = None
         self._moved = asyncio.Event()
@@ -41,6 +42,7 @@ class StateView:
             slots=decisions.admission.slots,
             interactive_cap=decisions.admission.interactive_cap,
             memory_bytes=self._memory_bytes,
+            device_bytes=self._device_bytes,
             versions=self._versions,
             failure=decisions.failure,
             moving=decisions.residency.moving,
@@ -73,9 +75,9 @@ class StateView:
             self._seen = seen
             self._advance()
 
-    def sampled(self, memory_bytes: int) -> None:
+    def sampled(self, memory_bytes: int, device_bytes: int = 0) -> None:
         """About once a second: count a revision if the load changed."""
-        self._memory_bytes = memory_bytes
+        self._memory_bytes, self._device_bytes = memory_bytes, device_bytes
         counts = self._decisions.admission.counts()
         if counts != self._seen_counts:
             self._seen_counts = counts

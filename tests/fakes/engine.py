@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from serving.config import ModelSettings
-from serving.engine.protocol import EngineFailed, EngineOutput, SleepLevel, Steering
+from serving.engine.protocol import DeviceMemory, EngineFailed, EngineOutput, SleepLevel, Steering
 from serving.wire import Finished, GenerateRequest, TokenLogprobs, Tokens
 
 FIRST_TOKEN, TOKEN_SPAN = 1000, 20000
@@ -87,6 +87,8 @@ class FakeEngines:
     """Added to a model's canary token, as damaged weights would."""
     answer: Callable[[GenerateRequest], list[int]] | None = None
     asleep_bytes: dict[str, int] = field(default_factory=dict)
+    device_bytes: dict[str, int] = field(default_factory=dict)
+    """What an awake engine holds of a device, by model."""
     alive: dict[str, "FakeEngine"] = field(default_factory=dict)
     log: list[tuple[str, str]] = field(default_factory=list)
     """(model, step) in order of what was asked of the engines."""
@@ -155,6 +157,10 @@ class FakeEngine:
 
     def memory_bytes(self) -> int:
         return self.controls.asleep_bytes.get(self.model.name, 1)
+
+    def device_memory(self) -> DeviceMemory:
+        awake = self.controls.device_bytes.get(self.model.name, 0)
+        return DeviceMemory(awake if self.condition == "awake" else 0, awake)
 
     def die(self, reason: str) -> None:
         self._loop.call_soon_threadsafe(self._die, reason)

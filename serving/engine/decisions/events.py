@@ -1,8 +1,8 @@
 """The events an engine host decides on, and the effects it decides for. Data only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from serving.engine.protocol import SleepLevel
+from serving.engine.protocol import DeviceMemory, SleepLevel
 from serving.wire import (
     Failed,
     Finished,
@@ -118,11 +118,12 @@ class Moved:
 
 @dataclass(frozen=True)
 class Measured:
-    """Memory of the engines, by model."""
+    """Memory of the engines, by model: host RAM, and what they hold of the device."""
 
     memory_bytes: dict[str, int]
     changes: int | None = None
     """How many changes of a tier there had been before it was measured (`Residency.changes`)."""
+    device: dict[str, DeviceMemory] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

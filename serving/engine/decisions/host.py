@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.commands import Commands
+from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generations import Generations
 from serving.engine.decisions.residency import Residency
@@ -40,7 +41,7 @@ class HostDecisions:
         drain_s: float,
         obeyed: ObeyedPlan,
         device_bytes: int | None = 0,
-        loads_beside: bool = True,
+        device: DeviceBudget | None = None,
     ) -> None:
         self.host = host
         self.phase: HostPhase = "starting"
@@ -53,7 +54,7 @@ class HostDecisions:
             models,
             budget_bytes=budget_bytes,
             device_bytes=device_bytes,
-            loads_beside=loads_beside,
+            device=device,
             kv_cache_bytes={name: limits.kv_cache_bytes for name, limits in models.items()},
         )
         self.tier_requests = TierRequests(host)
@@ -135,8 +136,8 @@ class HostDecisions:
                 if self.residency.tiers[model] != "awake":
                     self.residency.set_tier(model, tier)
                 return self.tier_requests.moved(event, now)
-            case ev.Measured(memory_bytes, changes):
-                self.residency.measured(memory_bytes, changes)
+            case ev.Measured(memory_bytes, changes, on_device):
+                self.residency.measured(memory_bytes, changes, on_device)
             case ev.PrewarmAllowed():
                 self.residency.prewarm = True
         return []

@@ -7,7 +7,9 @@ one at a time, so that the first hotswap to them takes seconds.
 
 from collections.abc import Iterable, Mapping
 
+from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.events import Move
+from serving.engine.protocol import DeviceMemory
 from serving.wire import Tier, TierMove
 
 
@@ -21,9 +23,13 @@ class Residency:
         budget_bytes: int,
         device_bytes: int | None = 0,
         kv_cache_bytes: Mapping[str, int] | None = None,
-        loads_beside: bool = True,
+        device: DeviceBudget | None = None,
     ) -> None:
-        """`device_bytes` bounds two awake models; None: they share `budget_bytes` with the rest."""
+        """`device_bytes` bounds two awake models; None: they share `budget_bytes` with the rest.
+
+        With `device`, memory of the accelerator's own, that bounds them instead, and the awake
+        engine's share of host RAM counts too: there it has no weights, but pinned memory for them.
+        """
         self.tiers: dict[str, Tier] = dict.fromkeys(models, "disk")
         self.memory_bytes: dict[str, int] = {}
         self.moving: TierMove | None = None
@@ -34,7 +40,8 @@ class Residency:
         """Counts changes of a tier, so that a measurement can say which tiers it saw."""
         self._budget_bytes = budget_bytes
         self._device_bytes = device_bytes
-        self._loads_beside = loads_beside
+        self.device = device
+        """The accelerator's own memory, where it has some."""
         self._kv_cache_bytes = dict(kv_cache_bytes or {})
         self._loaded_bytes: dict[str, int] = {}
         """What each model holds when it is awake, its whole KV cache counted."""
@@ -57,10 +64,17 @@ class Residency:
         """Do not prewarm `model` before it has been awake again: it failed, or does not fit."""
         self._left_on_disk.add(model)
 
-    def measured(self, memory_bytes: dict[str, int], changes: int | None = None) -> None:
+    def measured(
+        self,
+        memory_bytes: dict[str, int],
+        changes: int | None = None,
+        on_device: Mapping[str, DeviceMemory] | None = None,
+    ) -> None:
         """Take over what the engines hold, unless a tier has changed since `changes`."""
         if changes not in (None, self.changes):
             return
+        if self.device is not None:
+            self.device.measured(on_device or {})
         self.memory_bytes = dict(memory_bytes)
         self._measured = True
         for model, size in memory_bytes.items():
@@ -76,6 +90,8 @@ class Residency:
         """Whether both may be awake at once. What was never measured does not fit."""
         if self.moving is not None:
             return False
+        if self.device is not None:
+            return self.device.fits(new)
         both = [self._loaded_bytes.get(model) for model in (new, awake)]
         if self._device_bytes is not None:
             return _within(self._device_bytes, both)
@@ -85,8 +101,8 @@ class Residency:
 
     def shortage(self, model: str) -> str | None:
         """Why `model` cannot be loaded beside the others; None: there is room."""
-        if not self._loads_beside:
-            return f"{model} cannot be loaded while another model has the device"
+        if self.device is not None and (short := self.device.shortage(model)) is not None:
+            return short
         needed, free = self._expected_bytes(model), self._budget_bytes - self._held_bytes(model)
         if needed <= free:
             return None
@@ -127,6 +143,8 @@ class Residency:
 
     def _held_bytes(self, besides: str | None = None) -> int:
         idle = self._idle("asleep") + self._idle("parked")
+        if self.device is not None:
+            idle += self._idle("awake")
         return sum(self.memory_bytes.get(model, 0) for model in idle if model != besides)
 
     def _expected_bytes(self, model: str) -> int:
@@ -140,6 +158,10 @@ class Residency:
         return max([*self.memory_bytes.values(), *self._loaded_bytes.values()], default=0)
 
     def _demotion(self) -> Move | None:
+        if self.device is not None and self.device.over():
+            # Parked, it would hold no less of the device.
+            for model in self._idle("parked") + self._idle("asleep"):
+                return Move(model, "disk")
         if self._held_bytes() <= self._budget_bytes:
             return None
         for model in self._idle("asleep"):

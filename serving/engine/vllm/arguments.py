@@ -11,6 +11,7 @@ from serving.config import HostSettings, ModelSettings
 
 _GIB = 1024**3
 _CPU_WORKER = "serving.engine.vllm.cpu_worker.SleepingCPUWorker"
+_CUDA_WORKER = "serving.engine.vllm.cuda_worker.SleepingGPUWorker"
 
 
 def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) -> VllmConfig:
@@ -44,6 +45,10 @@ def _on_cuda(host: HostSettings) -> dict[str, Any]:
     devices = max(1, len(host.devices))
     return {
         "enable_sleep_mode": True,
+        "worker_cls": _CUDA_WORKER,
+        # The KV cache has a size of its own, so this is only what vLLM wants to find free before it
+        # starts: the other engines of the host hold memory too.
+        "gpu_memory_utilization": 0.01,
         "tensor_parallel_size": devices,
         "distributed_executor_backend": "uni" if devices == 1 else "mp",
     }
