@@ -9,9 +9,10 @@ from pydantic import PrivateAttr
 
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.snapshot import host_client
+from orchestration.allocation.standbys import standbys
 from orchestration.installation import Installation
 from serving.errors import HostError
-from serving.wire import SwapCommand, SwapReport
+from serving.wire import Standbys, SwapCommand, SwapReport
 
 
 class SwapOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,20 @@ class Hotswaps(dg.ConfigurableResource[None]):
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Wait for what the threads do."""
         self._pool.shutdown()
+
+    def want(self, plan: Plan) -> None:
+        """Tell every host that serves what the plan wants ready there."""
+        for host, models in standbys(self.installation.fleet, plan).items():
+            wanted = Standbys(plan_id=plan.plan_id, models=list(models))
+            self._pool.submit(self._tell, host, wanted)
+
+    def _tell(self, host: str, wanted: Standbys) -> None:
+        try:
+            with host_client(self.installation.fleet, self.installation.state, host) as client:
+                client.want(wanted)
+        except HostError as error:
+            # It keeps what it kept; the next plan tells it again.
+            dg.get_dagster_logger().warning(f"{host} was not told its standbys: {error}")
 
     def start(self, orders: Iterable[SwapOrder]) -> None:
         """Send every command now."""

@@ -16,12 +16,14 @@ from serving.config import StateFolder
 from serving.config.state import STATE_VARIABLE
 from serving.errors import ConfigError, TurntableError
 from turntable.commands.bench import bench
+from turntable.commands.cancel import cancel
 from turntable.commands.demo import demo
 from turntable.commands.models import models
 from turntable.commands.plan import plan
 from turntable.commands.status import status
 from turntable.commands.stop import stop
 from turntable.commands.swap import swap
+from turntable.commands.tiers import tiers
 from turntable.commands.up import up
 from turntable.settings import FAILED, NOT_RUNNING, USAGE, Settings, default_fleet_file
 from turntable.supervision.instance import NotRunning
@@ -34,7 +36,7 @@ app = typer.Typer(
     help="Serve many language models from a fixed pool of engines.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or fleet file, 3 not running.",
 )
-for command in (up, status, models, swap, plan, demo, bench, stop):
+for command in (up, status, models, tiers, swap, cancel, plan, demo, bench, stop):
     app.command()(command)
 
 

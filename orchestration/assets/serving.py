@@ -98,12 +98,13 @@ def _graph(
 
     @dg.op(
         name="start_hotswaps",
-        description="Tell every host that is to change, all at once.",
+        description="Tell every host what to have ready; tell those that are to change.",
         ins={"plan": dg.In(Plan), **{name: dg.In(dg.Nothing) for name in loaded}},
         out=dg.DynamicOut(SwapOrder),
     )
     def start_hotswaps(plan: Plan, hotswaps: Hotswaps) -> Iterator[dg.DynamicOutput[SwapOrder]]:
         commands = orders(plan)
+        hotswaps.want(plan)
         hotswaps.start(commands)
         for order in commands:
             key = order.host.replace("-", "_")

@@ -7,7 +7,15 @@ import httpx
 import msgspec
 
 from serving.errors import HostError, HostUnreachable, PlanRefused
-from serving.wire import HostState, IdleTier, SwapCommand, SwapReport, TierCommand, TierReport
+from serving.wire import (
+    HostState,
+    IdleTier,
+    Standbys,
+    SwapCommand,
+    SwapReport,
+    TierCommand,
+    TierReport,
+)
 
 _ANSWER_S = 10.0
 _SWAP_S = 300.0
@@ -55,6 +63,10 @@ class HostClient:
         body = msgspec.json.encode(TierCommand(tier=tier))
         answer = self._ask("PUT", f"/tiers/{model}", content=body, timeout=timeout_s)
         return msgspec.json.decode(answer.content, type=TierReport)
+
+    def want(self, standbys: Standbys) -> None:
+        """Say which models are wanted ready on the host. Raises PlanRefused for an older plan."""
+        self._ask("PUT", "/standbys", content=msgspec.json.encode(standbys), timeout=_ANSWER_S)
 
     def ready(self) -> bool:
         """Whether the host serves its awake model now; False also when it cannot be reached."""

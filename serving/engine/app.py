@@ -21,6 +21,7 @@ from serving.wire import (
     WIRE_HEADER,
     WIRE_VERSION,
     GenerateRequest,
+    Standbys,
     SwapCommand,
     TierCommand,
     check_wire_version,
@@ -77,6 +78,12 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
     async def tier(model: str, request: Request) -> Response:
         command = _decoded(msgspec.json.Decoder(TierCommand), await request.body(), view)
         return _json(await owner.change_tier(model, command.tier))
+
+    @app.put("/standbys", dependencies=admin)
+    async def standbys(request: Request) -> Response:
+        wanted = _decoded(msgspec.json.Decoder(Standbys), await request.body(), view)
+        await owner.want(wanted)
+        return Response(status_code=204, headers=_WIRE)
 
     @app.delete("/awake/{plan_id}", dependencies=admin)
     async def cancel(plan_id: int) -> Response:

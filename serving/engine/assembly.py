@@ -19,7 +19,7 @@ from serving.engine.engines import Engines
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
-from serving.engine.protocol import DeviceMemory, EngineFactory
+from serving.engine.protocol import DeviceMemory, EngineFactory, Weights
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
 
@@ -77,12 +77,14 @@ def assemble(
     sink: EventSink,
     *,
     options: HostOptions | None = None,
+    weights: Weights | None = None,
     own_memory_bytes: Callable[[], int] = lambda: 0,
     on_crash: Callable[[], None] = lambda: None,
 ) -> EngineHost:
     """The host called `name` over engines made by `factory`; the app's lifespan runs it.
 
-    `on_crash` is called should the owner's task ever raise: such a host must not live on.
+    `weights` are those of the models on this host's disk; None: all are there. `on_crash` is called
+    should the owner's task ever raise: such a host must not live on.
     """
     options = options or HostOptions()
     settings, plan_file, metrics = fleet.host(name), PlanFile(state.host(name)), HostMetrics()
@@ -98,13 +100,14 @@ def assemble(
         budget_bytes=int(settings.host_memory_gib * _GIB),
         device_bytes=_gib_or_none(settings.device_memory_gib),
         device=_device(settings),
+        standbys=[model.name for model in fleet.models if model.min_replicas > 0],
         drain_s=options.drain_s,
         obeyed=obeyed,
     )
     view = StateView(decisions)
     owner = HostOwner(
         decisions,
-        lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost),
+        lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost, weights=weights),
         plan_file=plan_file,
         sink=sink,
         metrics=metrics,
@@ -181,6 +184,7 @@ async def _sample(
     """Measure memory and load every now and then and pass them on."""
     owner, reported_tokens = host.owner, 0
     while True:
+        owner.post(ev.WeightsSeen(await asyncio.to_thread(owner.engines.present)))
         changes = owner.decisions.residency.changes
         engines = await asyncio.to_thread(owner.engines.memory_bytes)
         own = await asyncio.to_thread(own_memory_bytes)

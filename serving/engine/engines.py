@@ -11,6 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 import structlog
 
 from serving.config import ModelSettings
+from serving.engine.decisions.holdings import gib
 from serving.engine.protocol import (
     DeviceMemory,
     Engine,
@@ -18,6 +19,7 @@ from serving.engine.protocol import (
     EngineFailed,
     EngineOutput,
     SleepLevel,
+    Weights,
 )
 from serving.wire import GenerateRequest, SamplingSpec, Tier, Tokens
 
@@ -25,6 +27,17 @@ _CANARY_PROMPT = [11, 23, 42, 57, 101, 77, 19, 5]
 _CANARY_LIMIT_S = 60.0
 
 log = structlog.get_logger(__name__)
+
+
+class WeightsAlwaysThere:
+    """Of a host whose engines need none from its disk."""
+
+    def present(self, model: str) -> bool:
+        """Yes."""
+        return True
+
+    def prepare(self, model: str) -> None:
+        """Nothing is missing."""
 
 
 class Engines:
@@ -36,9 +49,11 @@ class Engines:
         factory: EngineFactory,
         *,
         on_lost: Callable[[str, str], None],
+        weights: Weights | None = None,
     ) -> None:
         self._models = {model.name: model for model in models}
         self._factory = factory
+        self._weights = weights or WeightsAlwaysThere()
         self._on_lost = on_lost
         self._engines: dict[str, Engine] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -58,33 +73,43 @@ class Engines:
             else:
                 await engine.wake()
 
-    async def sleep(self, model: str, level: SleepLevel) -> None:
-        """Put the engine of `model` to sleep."""
+    async def sleep(self, model: str, level: SleepLevel, at_most_bytes: int | None = None) -> None:
+        """Put the engine of `model` to sleep; EngineFailed if it then holds more than that."""
         async with self._alone_with(model) as engine:
             if engine is None:
                 raise self._gone(model)
             await engine.sleep(level)
+            await self._check_memory(model, engine, at_most_bytes)
 
-    async def check(self, model: str) -> None:
-        """One greedy token must be the one this model gave when it was first loaded."""
+    async def check(self, model: str, at_most_bytes: int | None = None) -> None:
+        """One greedy token must be the one this model gave when it was first loaded.
+
+        And the engine must not hold more than `at_most_bytes`.
+        """
         async with self._alone_with(model) as engine:
             if engine is None:
                 raise self._gone(model)
             await self._canary(model, engine)
+            await self._check_memory(model, engine, at_most_bytes)
 
     async def stop(self, model: str) -> None:
         """End the engine's processes, if it has any."""
         async with self._alone_with(model):
             await self._stop(model)
 
-    async def move(self, model: str, tier: Tier, moved: Callable[[], None]) -> None:
+    async def move(
+        self, model: str, tier: Tier, moved: Callable[[], None], at_most_bytes: int | None = None
+    ) -> None:
         """Bring an engine that is not awake to `tier`; one that does not get there is stopped.
 
-        `moved` is called before anyone else may use the engine.
+        So is one that holds more than `at_most_bytes` there. `moved` is called before anyone else
+        may use the engine.
         """
         async with self._alone_with(model) as engine:
             try:
                 await self._moved_to(tier, model, engine)
+                if (there := self._engines.get(model)) is not None:
+                    await self._check_memory(model, there, at_most_bytes)
             except BaseException:
                 await self._stop(model)
                 raise
@@ -93,6 +118,7 @@ class Engines:
     async def _moved_to(self, tier: Tier, model: str, engine: Engine | None) -> None:
         if tier == "disk":
             await self._stop(model)
+            await asyncio.to_thread(self._weights.prepare, model)
         elif tier == "parked" and engine is not None:
             await engine.sleep(2)
         else:
@@ -127,6 +153,26 @@ class Engines:
     def device_memory(self) -> dict[str, DeviceMemory]:
         """What each engine with a process holds of the device's own memory."""
         return {model: engine.device_memory() for model, engine in list(self._engines.items())}
+
+    def present(self) -> frozenset[str]:
+        """The models whose weights are on disk."""
+        return frozenset(model for model in self._models if self._weights.present(model))
+
+    def resting_tier(self, model: str) -> Tier:
+        """Where `model` is without a process."""
+        return "disk" if self._weights.present(model) else "absent"
+
+    async def _check_memory(self, model: str, engine: Engine, at_most_bytes: int | None) -> None:
+        """The engine must not hold more; None: nothing is known of what it should."""
+        if at_most_bytes is None:
+            return
+        held_bytes = await asyncio.to_thread(engine.memory_bytes)
+        if held_bytes > at_most_bytes:
+            raise EngineFailed(
+                f"it holds {gib(held_bytes)}, at most {gib(at_most_bytes)} were expected",
+                where=f"engine of {model}",
+                fix="Its host stops it; look for what else grew on this machine.",
+            )
 
     async def _start(self, model: str) -> Engine:
         engine = self._factory(self._models[model])

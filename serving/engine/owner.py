@@ -21,7 +21,15 @@ from serving.engine.plan_file import PlanFile
 from serving.engine.records import EventSink
 from serving.engine.streams import GenerationStream, ending, pump
 from serving.errors import PlanRefused
-from serving.wire import Admitted, GenerateRequest, IdleTier, SwapCommand, SwapReport, TierReport
+from serving.wire import (
+    Admitted,
+    GenerateRequest,
+    IdleTier,
+    Standbys,
+    SwapCommand,
+    SwapReport,
+    TierReport,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +110,12 @@ class HostOwner:
         self.post(ev.TierAsked(ticket, model, tier, time.monotonic()))
         report: TierReport = await asyncio.shield(answer)
         return report
+
+    async def want(self, standbys: Standbys) -> None:
+        """Take over what the control plane wants ready here. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.StandbysAsked(ticket, standbys.plan_id, tuple(standbys.models)))
+        await answer
 
     async def cancel_swap(self, plan_id: int) -> None:
         """Withdraw the hotswap of a plan; returns once it cannot happen. Raises PlanRefused."""
@@ -187,12 +201,12 @@ class HostOwner:
 
     async def _step(self, effect: ev.Sleep | ev.Wake | ev.Check | ev.Stop) -> None:
         match effect:
-            case ev.Sleep(_, model, level):
-                work = self.engines.sleep(model, level)
+            case ev.Sleep(_, model, level, at_most_bytes):
+                work = self.engines.sleep(model, level, at_most_bytes)
             case ev.Wake(_, model):
                 work = self.engines.wake(model)
-            case ev.Check(_, model):
-                work = self.engines.check(model)
+            case ev.Check(_, model, at_most_bytes):
+                work = self.engines.check(model, at_most_bytes)
             case ev.Stop(_, model):
                 work = self.engines.stop(model)
         self.post(ev.StepDone(effect.step, await _outcome(work)))
@@ -201,9 +215,10 @@ class HostOwner:
         def moved() -> None:
             self.post(ev.Moved(move.model, move.tier))
 
-        error = await _outcome(self.engines.move(move.model, move.tier, moved))
+        work = self.engines.move(move.model, move.tier, moved, move.at_most_bytes)
+        error = await _outcome(work)
         if error is not None:
-            self.post(ev.Moved(move.model, "disk", error))
+            self.post(ev.Moved(move.model, self.engines.resting_tier(move.model), error))
         log.info("tier changed", model=move.model, tier=move.tier, error=error)
 
     def _answer(self, answer: ev.Answer) -> None:

@@ -83,4 +83,14 @@ class Engine(Protocol):
         """What it holds on its accelerator; nothing where that has no memory of its own."""
 
 
+class Weights(Protocol):
+    """The weights of a host's models on its disk."""
+
+    def present(self, model: str) -> bool:
+        """Whether they are there. Cheap."""
+
+    def prepare(self, model: str) -> None:
+        """Have them there; takes as long as it takes. Raises WeightsError."""
+
+
 EngineFactory = Callable[[ModelSettings], Engine]

@@ -65,5 +65,6 @@ def swap(command: SwapCommand, report: SwapReport) -> Swap:
         total_s=report.total_s,
         phases_s=report.phases_s,
         handed_back=report.handed_back,
+        service_gap_s=report.service_gap_s,
         error=report.error,
     )

@@ -47,6 +47,8 @@ class StateView:
             failure=decisions.failure,
             moving=decisions.residency.moving,
             tiers_wanted=decisions.tier_requests.wanted(),
+            standbys=list(decisions.residency.standbys),
+            engine_bytes=dict(decisions.residency.memory_bytes),
         )
 
     async def after(self, revision: int, wait_s: float) -> HostState:
@@ -70,6 +72,7 @@ class StateView:
             tuple(decisions.residency.tiers.values()),
             decisions.residency.moving,
             tuple(decisions.tier_requests.wanted()),
+            decisions.residency.standbys,
         )
         if seen != self._seen:
             self._seen = seen

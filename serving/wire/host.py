@@ -63,6 +63,10 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     """What changes its tier in the background now."""
     tiers_wanted: list[TierMove] = []
     """Changes of tier asked for, in the order of their turn."""
+    standbys: list[str] = []
+    """Models kept ready before all others, first one first."""
+    engine_bytes: dict[str, int] = {}
+    """What the engine of each model with a process held when it was last measured."""
 
 
 class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +104,17 @@ class SwapReport(msgspec.Struct, frozen=True, kw_only=True):
     service_gap_s: float = 0.0
     """How long no awake model admitted."""
     error: str | None = None
+
+
+class Standbys(msgspec.Struct, frozen=True, kw_only=True):
+    """`PUT /standbys`: the models that plan `plan_id` wants ready on a host, first one first.
+
+    They are brought up and kept before all others, as far as the host's memory goes. Refused (409)
+    for a model not in the registry and for a plan older than the last.
+    """
+
+    plan_id: int
+    models: list[str]
 
 
 class TierCommand(msgspec.Struct, frozen=True, kw_only=True):

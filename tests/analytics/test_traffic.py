@@ -189,3 +189,21 @@ def test_present_hosts_has_the_latest_sample_of_each(store: StoreProcess) -> Non
         rows = reader.query("SELECT host, running_batch, age_s FROM present_hosts ORDER BY host")
     assert rows["running_batch"].to_list() == [5, 2]
     assert rows.filter(polars.col("age_s") > 60).is_empty()
+
+
+def test_swap_times_are_by_tier_and_by_gap(store: StoreProcess) -> None:
+    record(
+        store,
+        *[swap(from_model="a", total_s=float(n), service_gap_s=n / 10) for n in range(1, 4)],
+        swap(from_model="a", total_s=9.0, service_gap_s=0.0),
+        swap(from_model="a", from_tier="disk", total_s=20.0, service_gap_s=19.0),
+        swap(from_model="a", outcome="rolled_back", total_s=99.0),
+        swap(from_model=None, total_s=99.0),
+    )
+    with store.reader() as reader:
+        rows = reader.query("FROM swap_times").rows()
+    assert rows == [
+        ("asleep", True, 3, 2.0, pytest.approx(2.98), 0.2, pytest.approx(0.298), 3),
+        ("asleep", False, 1, 9.0, 9.0, 0.0, 0.0, 1),
+        ("disk", True, 1, 20.0, 20.0, 19.0, 19.0, 1),
+    ]

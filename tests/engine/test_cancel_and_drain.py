@@ -9,7 +9,7 @@ from serving.config import StateFolder
 from serving.engine.decisions import events as ev
 from serving.errors import HostError, PlanRefused
 from serving.wire import HandedBack, SwapCommand, SwapPolicy
-from tests.engine.test_host_decisions import HostWorld, ask, outcome, report_of, started
+from tests.engine.host_world import HostWorld, ask, outcome, report_of, started
 from tests.engine.test_wake_first import both_fit, steps
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import FakeHost, fake_fleet, running_host

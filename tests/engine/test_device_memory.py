@@ -99,19 +99,19 @@ def residency(device_bytes: int | None, tiers: dict[str, Tier], host_bytes: int 
 def test_when_contexts_fill_the_device_the_least_recently_awake_engine_is_stopped() -> None:
     held = residency(43, {"a": "asleep", "b": "asleep", "c": "awake"})
     held.measured({"a": 1, "b": 1, "c": 1}, None, {"a": ASLEEP, "b": ASLEEP, "c": AWAKE})
-    assert held.next_move(busy=True) == Move("a", "disk")
+    assert held.next_move(busy=True, now=0.0) == Move("a", "disk")
 
 
 def test_a_parked_engine_is_stopped_first_since_parking_freed_no_device_memory() -> None:
     held = residency(43, {"a": "asleep", "b": "parked", "c": "awake"})
     held.measured({"a": 1, "b": 1, "c": 1}, None, {"a": ASLEEP, "b": ASLEEP, "c": AWAKE})
-    assert held.next_move(busy=True) == Move("b", "disk")
+    assert held.next_move(busy=True, now=0.0) == Move("b", "disk")
 
 
 def test_pinned_memory_of_the_awake_engine_counts_against_host_ram() -> None:
     held = residency(100, {"a": "asleep", "b": "awake"}, host_bytes=9)
     held.measured({"a": 5, "b": 5}, None, {"a": ASLEEP, "b": AWAKE})
-    assert held.next_move(busy=True) == Move("a", "parked")
+    assert held.next_move(busy=True, now=0.0) == Move("a", "parked")
 
 
 def test_a_model_is_loaded_beside_the_awake_one_only_where_the_device_has_room() -> None:
@@ -119,7 +119,7 @@ def test_a_model_is_loaded_beside_the_awake_one_only_where_the_device_has_room()
         held = residency(device_bytes, {"a": "awake", "b": "disk"})
         held.prewarm = True
         held.measured({"a": 5}, None, {"a": AWAKE})
-        assert held.next_move(busy=False) == move
+        assert held.next_move(busy=False, now=0.0) == move
 
 
 # ---------------------------------------------------------------- a host

@@ -16,7 +16,7 @@ from serving.engine.engines import Engines
 from serving.engine.protocol import EngineFailed
 from serving.errors import HostError, PlanRefused
 from serving.wire import HostState, IdleTier, SwapCommand, TierMove, TierReport
-from tests.engine.test_host_decisions import HostWorld, ask, started
+from tests.engine.host_world import HostWorld, ask, started
 from tests.fakes.engine import FakeEngines
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 

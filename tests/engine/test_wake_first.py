@@ -7,7 +7,8 @@ from serving.engine.assembly import HostOptions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.residency import Residency
 from serving.wire import Finished, HandedBack, HostState, SwapCommand, SwapReport
-from tests.engine.test_host_decisions import HostWorld, Step, ask, outcome, report_of, started
+from tests.engine.host_world import HostWorld, ask, outcome, report_of, started
+from tests.engine.world import Step
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 

@@ -87,8 +87,11 @@ class FakeEngines:
     """Added to a model's canary token, as damaged weights would."""
     answer: Callable[[GenerateRequest], list[int]] | None = None
     asleep_bytes: dict[str, int] = field(default_factory=dict)
+    """What an engine of a model holds: in every condition, but for what `holds` says."""
     device_bytes: dict[str, int] = field(default_factory=dict)
     """What an awake engine holds of a device, by model."""
+    holds: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What an engine of a model holds in a condition."""
     alive: dict[str, "FakeEngine"] = field(default_factory=dict)
     log: list[tuple[str, str]] = field(default_factory=list)
     """(model, step) in order of what was asked of the engines."""
@@ -156,7 +159,8 @@ class FakeEngine:
         self.steering = steering
 
     def memory_bytes(self) -> int:
-        return self.controls.asleep_bytes.get(self.model.name, 1)
+        controls, name = self.controls, self.model.name
+        return controls.holds.get((name, self.condition), controls.asleep_bytes.get(name, 1))
 
     def device_memory(self) -> DeviceMemory:
         awake = self.controls.device_bytes.get(self.model.name, 0)

@@ -15,6 +15,7 @@ from typing import Any
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
 from serving.engine.assembly import EngineHost, HostOptions, assemble
+from serving.engine.protocol import Weights
 from serving.engine.records import EventSink
 from serving.engine.server import HostServer
 from tests.fakes.engine import FakeEngines
@@ -44,11 +45,13 @@ class FakeHost:
         engines: FakeEngines | None = None,
         options: HostOptions | None = None,
         sink: EventSink | None = None,
+        weights: Weights | None = None,
     ) -> None:
         self.fleet, self.state_folder, self.name = fleet, state, name
         self.engines = engines or FakeEngines()
         self.options = options or HostOptions(prewarm_after_s=None, drain_s=0.2)
         self.sink = sink or ListSink()
+        self._weights = weights
         settings = fleet.host(name)
         self.address, self.port = settings.address, settings.port
         self.token = state.token("admin")
@@ -109,7 +112,13 @@ class FakeHost:
 
     async def _serve(self) -> None:
         self.host = assemble(
-            self.fleet, self.state_folder, self.name, self.engines, self.sink, options=self.options
+            self.fleet,
+            self.state_folder,
+            self.name,
+            self.engines,
+            self.sink,
+            options=self.options,
+            weights=self._weights,
         )
         self._server = _ThreadServer(self.host, address=self.address, port=self.port)
         await self._server.serve()

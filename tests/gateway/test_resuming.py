@@ -177,6 +177,31 @@ def test_the_last_replica_may_come_back(stage: Stage) -> None:
     assert stream.end() == TEXT
 
 
+@pytest.mark.parametrize("back", ["host-0", "host-1"])
+@pytest.mark.parametrize("tier", ["default", "flex"])
+def test_handed_back_by_the_last_replica_a_stream_waits_for_the_next_one(
+    stage: Stage, back: str, tier: str
+) -> None:
+    """Whichever host it is: the one that handed it back, or another."""
+    tokens = stage.say(TEXT)
+    hotswap(stage, "host-1")
+    wait_until(lambda: stage.replicas(EXACT) == ["host-0"])
+    request_class = "batch" if tier == "flex" else "interactive"
+    stream, host = half_way(stage, temperature=0, extra_body={"service_tier": tier})
+    assert host == "host-0"
+
+    hotswap(stage, "host-0")
+    wait_until(lambda: stage.counts("waiting")[request_class] == 1)
+    assert stage.replicas(EXACT) == []
+    stage.gates("open")
+    stage.swap(back, EXACT)
+
+    assert stream.end() == TEXT
+    ended = stage.ended(1)[0]
+    assert (ended.outcome, ended.hosts[-1], ended.attempts) == ("completed", back, 2)
+    assert ended.output_tokens == len(tokens) + 1, "each token counts once"
+
+
 def test_an_unstreamed_generation_that_cannot_be_resumed_starts_over(stage: Stage) -> None:
     seen: list[GenerateRequest] = []
     scripts = [stage.tokenizer.encode(text) for text in ("first words", "other words altogether")]

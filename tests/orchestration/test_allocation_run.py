@@ -69,6 +69,21 @@ def test_a_run_swaps_a_model_in_and_shows_why(
     assert checks(result) == {"a": True, "b": True}
 
 
+def test_a_run_tells_every_host_what_to_have_ready(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    models = {"a": {"min_replicas": 1, "max_replicas": 1}, "b": {"min_replicas": 1}}
+    rig = make_rig(models, {"h-0": "a", "h-1": "a"})
+
+    result = allocate(rig, instance)
+
+    assert result.success
+    for name, host in rig.hosts.items():
+        other = {"a": "b", "b": "a"}[rig.awake()[name] or ""]
+        with host.client() as client:
+            assert client.state().standbys == [other]
+
+
 def test_the_plan_is_recorded_in_the_store_and_for_the_next_plan(
     make_rig: RigMaker, instance: dg.DagsterInstance
 ) -> None:

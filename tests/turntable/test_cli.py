@@ -2,6 +2,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import yaml
 
 from serving.config import Fleet, StateFolder
-from tests.fakes.host import fake_fleet, running_hosts
+from serving.errors import PlanRefused
+from serving.wire import SwapCommand, SwapReport
+from tests.fakes.host import fake_fleet, running_hosts, wait_until
 from turntable import cli
 from turntable.supervision import instance as record
 
@@ -51,7 +54,8 @@ def run(
 def test_help_names_every_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    for command in ("up", "status", "models", "swap", "plan", "demo", "bench", "stop"):
+    named = ("up", "status", "models", "tiers", "swap", "cancel", "plan", "demo", "bench", "stop")
+    for command in named:
         assert command in shown
 
 
@@ -121,6 +125,98 @@ def test_swap_of_an_unknown_model_names_the_known_ones(
 def test_swap_on_a_host_that_is_away_fails(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("swap", "one", "--host", "host-0") == 1
     assert "error" in capsys.readouterr().err
+
+
+def test_swap_tells_how_long_nobody_was_served(
+    run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_hosts(fleet, state):
+        assert run("swap", "two", "--host", "host-0") == 0
+    assert "s without service" in capsys.readouterr().out
+
+
+def test_tiers_are_shown_with_what_each_engine_holds(
+    run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_hosts(fleet, state) as hosts:
+        hosts["host-1"].kill()
+        assert run("tiers") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = {(line[0], line[1]): line[2:] for line in lines if line[:1] in (["host-0"], ["host-1"])}
+    assert rows["host-0", "one"][0] == "awake"
+    assert rows["host-0", "two"][:2] == ["disk", "-"]
+    assert rows["host-1", "-"][0] == "unreachable"
+
+
+def test_a_model_is_brought_to_a_tier(
+    run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_hosts(fleet, state) as hosts:
+        assert run("tiers", "host-0", "two", "asleep") == 0
+        assert "two disk -> asleep" in capsys.readouterr().out
+        with hosts["host-0"].client() as client:
+            assert client.state().tiers["two"] == "asleep"
+        assert run("tiers", "host-0", "one", "parked") == 1
+        assert "one is awake" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("host-9",), "host-0, host-1"),
+        (("host-0", "three", "disk"), "one, two"),
+        (("host-0", "two"), "name the tier for two"),
+        (("host-0", "two", "awake"), "awake"),
+    ],
+)
+def test_a_tier_asked_for_wrongly_is_wrong_usage(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert run("tiers", *arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_hotswap_is_withdrawn_until_it_has_fenced(
+    run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_hosts(fleet, state) as hosts, ThreadPoolExecutor(1) as pool:
+        host = hosts["host-0"]
+        host.engines.start_s = 3.0
+
+        def swap(model: str, plan_id: int) -> SwapReport:
+            with host.client() as client:
+                return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
+
+        first = pool.submit(swap, "two", 1)
+        wait_until(lambda: not host.serves())
+        assert run("cancel", "--host", "host-0") == 1
+        assert "has fenced" in capsys.readouterr().err
+        assert first.result().outcome == "committed"
+        assert run("cancel", "--host", "host-0", "--plan", "7") == 1
+        assert "no hotswap of plan 7" in capsys.readouterr().err
+
+
+def test_a_hotswap_that_waits_is_cancelled(
+    run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_hosts(fleet, state) as hosts, ThreadPoolExecutor(2) as pool:
+        host = hosts["host-0"]
+        host.engines.start_s = 3.0
+
+        def swap(model: str, plan_id: int) -> SwapReport:
+            with host.client() as client:
+                return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
+
+        def withdrawn() -> bool:
+            return run("cancel", "--host", "host-0", "--plan", "2") == 0
+
+        first = pool.submit(swap, "two", 1)
+        wait_until(lambda: not host.serves())
+        second = pool.submit(swap, "one", 2)
+        wait_until(withdrawn)
+        assert "plan 2 is cancelled" in capsys.readouterr().out
+        assert isinstance(second.exception(), PlanRefused)
+        assert first.result().outcome == "committed"
 
 
 def test_up_names_who_holds_a_port_it_needs(

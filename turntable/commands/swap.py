@@ -6,8 +6,9 @@ import typer
 from rich.table import Table
 
 from serving.config import Fleet
-from serving.errors import ConfigError, HostUnreachable
+from serving.errors import HostUnreachable
 from serving.wire import SwapCommand, SwapReport
+from turntable.known import check_host, check_model
 from turntable.settings import FAILED, Settings, console, print_json, settings
 
 
@@ -26,7 +27,8 @@ def swap(
 
     chosen = settings(context)
     fleet = chosen.fleet()
-    _check(fleet, model, host, str(chosen.fleet_file))
+    check_model(chosen, model)
+    check_host(chosen, host)
     command = SwapCommand(model=model, plan_id=_next_plan_id(fleet, chosen), reason=reason)
     with HostClient(*chosen.host_credentials(fleet.host(host))) as client:
         report = client.swap(command)
@@ -36,15 +38,6 @@ def swap(
         _show(report)
     if report.outcome not in ("committed", "unchanged"):
         raise typer.Exit(FAILED)
-
-
-def _check(fleet: Fleet, model: str, host: str, where: str) -> None:
-    known = [entry.name for entry in fleet.models]
-    if model not in known:
-        raise ConfigError(f"no model {model!r}", where=where, fix=f"Known: {', '.join(known)}.")
-    hosts = [entry.name for entry in fleet.hosts]
-    if host not in hosts:
-        raise ConfigError(f"no host {host!r}", where=where, fix=f"Known: {', '.join(hosts)}.")
 
 
 def _next_plan_id(fleet: Fleet, chosen: Settings) -> int:
@@ -66,7 +59,8 @@ def _show(report: SwapReport) -> None:
     out.print(
         f"{report.host}: {report.from_model or 'nothing'} -> {report.to_model} "
         f"({report.from_tier}), [bold]{report.outcome}[/] in {report.total_s:.2f} s, "
-        f"plan {report.plan_id}, {report.handed_back} generations handed back"
+        f"plan {report.plan_id}, {report.handed_back} generations handed back, "
+        f"{report.service_gap_s:.2f} s without service"
     )
     if report.error:
         out.print(f"[red]{report.error}[/]")

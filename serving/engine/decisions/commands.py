@@ -20,6 +20,7 @@ class Commands:
         self.waiting: deque[ev.SwapAsked] = deque()
         self._host = host
         self._models = frozenset(models)
+        self._standbys_plan_id = 0
 
     def answer(self, asked: ev.SwapAsked, awake: str | None) -> list[ev.Effect] | None:
         """The answer to a command that needs no work; None: it is to be carried out."""
@@ -68,6 +69,17 @@ class Commands:
         else:
             refused = f"the hotswap of plan {asked.plan_id} has fenced: it ends by itself"
         return [*effects, ev.Answer(asked.ticket, None, refused)]
+
+    def refuse_standbys(self, asked: ev.StandbysAsked) -> str | None:
+        """Why these standbys are not taken over, or None: from now on none of older plans are."""
+        unknown = sorted(set(asked.models) - self._models)
+        if unknown:
+            return f"there is no model {unknown[0]!r} in this host's registry"
+        latest = max(self._standbys_plan_id, self.obeyed.plan_id)
+        if asked.plan_id < latest:
+            return f"plan {asked.plan_id} is older than plan {latest}, already obeyed"
+        self._standbys_plan_id = asked.plan_id
+        return None
 
     def refuse_all(self, transaction: Transaction | None, why: str) -> list[ev.Effect]:
         """Answer everyone: nothing will be done any more."""

@@ -6,6 +6,7 @@ way, is decided in `residency`. Pure.
 
 from collections.abc import Mapping
 
+from serving.engine.decisions.holdings import gib
 from serving.engine.protocol import DeviceMemory
 
 
@@ -47,8 +48,8 @@ class DeviceBudget:
         if needed <= free:
             return None
         return (
-            f"{model} needs {_gib(needed)} of the device, "
-            f"{_gib(max(free, 0))} of {_gib(self._budget_bytes)} are free"
+            f"{model} needs {gib(needed)} of the device, "
+            f"{gib(max(free, 0))} of {gib(self._budget_bytes)} are free"
         )
 
     def over(self) -> bool:
@@ -57,7 +58,3 @@ class DeviceBudget:
 
     def _total_bytes(self, besides: str | None = None) -> int:
         return sum(size for model, size in self._held.items() if model != besides)
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / 1024**3:.2f} GiB"

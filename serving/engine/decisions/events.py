@@ -127,6 +127,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class StandbysAsked:
+    """What the control plane wants ready on this host, first one first, says plan `plan_id`."""
+
+    ticket: int
+    plan_id: int
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WeightsSeen:
+    """The models whose weights are on disk."""
+
+    models: frozenset[str]
+
+
+@dataclass(frozen=True)
 class PrewarmAllowed:
     """Enough time has passed since the start: other models may be loaded in the background."""
 
@@ -150,6 +166,8 @@ Event = (
     | RetryDue
     | Moved
     | Measured
+    | StandbysAsked
+    | WeightsSeen
     | PrewarmAllowed
     | ShutdownAsked
 )
@@ -193,6 +211,8 @@ class Sleep:
     step: int
     model: str
     level: SleepLevel
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more then; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -205,10 +225,12 @@ class Wake:
 
 @dataclass(frozen=True)
 class Check:
-    """Transaction step: one canary token, compared with the one at first load."""
+    """Transaction step: one canary token, compared with the one at first load, and its memory."""
 
     step: int
     model: str
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +247,8 @@ class Move:
 
     model: str
     tier: IdleTier
+    at_most_bytes: int | None = field(default=None, compare=False)
+    """It has failed if the engine holds more then; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@
 place that changes the host's state; nothing here waits, and nothing here can fail.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.commands import Commands
@@ -42,7 +42,9 @@ class HostDecisions:
         obeyed: ObeyedPlan,
         device_bytes: int | None = 0,
         device: DeviceBudget | None = None,
+        standbys: Sequence[str] = (),
     ) -> None:
+        """`standbys`: what to keep ready as long as no plan says otherwise, first one first."""
         self.host = host
         self.phase: HostPhase = "starting"
         self.awake: str | None = None
@@ -55,6 +57,7 @@ class HostDecisions:
             budget_bytes=budget_bytes,
             device_bytes=device_bytes,
             device=device,
+            standbys=standbys,
             kv_cache_bytes={name: limits.kv_cache_bytes for name, limits in models.items()},
         )
         self.tier_requests = TierRequests(host)
@@ -101,14 +104,8 @@ class HostDecisions:
                 return self.generations.ended(event)
             case ev.Cancelled():
                 return self.generations.cancelled(event.key)
-            case ev.SwapAsked():
-                self.commands.waiting.append(event)
-                return []
-            case ev.TierAsked():
-                self.tier_requests.ask(event)
-                return []
-            case ev.CancelAsked():
-                return self.commands.cancel(event, self.transaction)
+            case ev.SwapAsked() | ev.TierAsked() | ev.StandbysAsked() | ev.CancelAsked():
+                return self._asked(event)
             case ev.EngineLost():
                 return self._engine_lost(event, now)
             case ev.ShutdownAsked():
@@ -116,6 +113,23 @@ class HostDecisions:
                 return self._give_back_all()
             case _:
                 return self._on_progress(event, now)
+
+    def _asked(
+        self, event: ev.SwapAsked | ev.TierAsked | ev.StandbysAsked | ev.CancelAsked
+    ) -> list[ev.Effect]:
+        match event:
+            case ev.SwapAsked():
+                self.commands.waiting.append(event)
+            case ev.TierAsked():
+                self.tier_requests.ask(event)
+            case ev.StandbysAsked(ticket, _, models):
+                refused = self.commands.refuse_standbys(event)
+                if refused is None:
+                    self.residency.want(models)
+                return [ev.Answer(ticket, None, refused)]
+            case ev.CancelAsked():
+                return self.commands.cancel(event, self.transaction)
+        return []
 
     def _on_progress(self, event: ev.Event, now: float) -> list[ev.Effect]:
         transaction = self.transaction
@@ -129,15 +143,12 @@ class HostDecisions:
             case ev.RetryDue():
                 return self._retry(now)
             case ev.Moved(model, tier, error):
-                self.residency.moving = None
-                if error is not None:
-                    self.residency.leave_on_disk(model)
-                # A hotswap that waited for the move may have woken the model already.
-                if self.residency.tiers[model] != "awake":
-                    self.residency.set_tier(model, tier)
+                self.residency.moved(model, tier, error, now)
                 return self.tier_requests.moved(event, now)
             case ev.Measured(memory_bytes, changes, on_device):
                 self.residency.measured(memory_bytes, changes, on_device)
+            case ev.WeightsSeen(models):
+                self.residency.weights_seen(models)
             case ev.PrewarmAllowed():
                 self.residency.prewarm = True
         return []
@@ -211,15 +222,16 @@ class HostDecisions:
         if self.phase == "serving":
             effects += self.admission.step(now)
         if self.phase == "serving" and self.transaction is None:
-            effects += self._background_move()
+            effects += self._background_move(now)
         return effects
 
-    def _background_move(self) -> list[ev.Effect]:
+    def _background_move(self, now: float) -> list[ev.Effect]:
         """What is over the budget gives way, then what was asked for, then prewarming."""
         residency = self.residency
-        move = residency.demotion()
-        effects = self.tier_requests.next_move(residency) if residency.may_move else []
-        move = move or residency.next_move(busy=self.admission.interactive_present())
+        move = residency.demotion(now)
+        effects = self.tier_requests.next_move(residency, now) if residency.may_move else []
+        busy = self.admission.interactive_present()
+        move = move or residency.next_move(busy=busy, now=now)
         return [*effects, move] if move else effects
 
     def _handed_back(self, transaction: Transaction) -> bool:
@@ -262,13 +274,30 @@ class HostDecisions:
     ) -> list[ev.Effect]:
         # The engine under check may have died after its last token.
         error = error or transaction.checked_lost
+        if transaction.phase == "wake" and error is None:
+            took_s = now - transaction.phase_began_at
+            self.residency.brought_back(transaction.to_model, transaction.from_tier, took_s)
         self._record_tier(transaction, error)
         step = transaction.advance(error, now)
         if step is not None:
-            return [step]
+            return [self._bounded(step, transaction)]
         if transaction.outcome is None:
             return self._hand_back(transaction, now)
         return self._ended(transaction, now)
+
+    def _bounded(self, step: ev.Effect, transaction: Transaction) -> ev.Effect:
+        """The step with the memory that its engine may hold when it is done.
+
+        Where there is nothing to go back to, what was checked serves, whatever it holds.
+        """
+        match step:
+            case ev.Sleep(_, model):
+                return replace(step, at_most_bytes=self.residency.most_idle_bytes(model, "asleep"))
+            case ev.Check(_, model) if transaction.phase == "canary" and transaction.from_model:
+                beside = transaction.from_model if transaction.old_serves else None
+                at_most = self.residency.most_awake_bytes(model, beside)
+                return replace(step, at_most_bytes=at_most)
+        return step
 
     def _ended(self, transaction: Transaction, now: float) -> list[ev.Effect]:
         self.transaction = None

@@ -15,6 +15,8 @@ _INTRODUCTION = """\
 
 What a hotswap does after each phase, when it went well and when it failed. What the phases are
 stands in `serving/engine/README.md`. An ending is bold and says which model is awake then.
+`canary`, `sleep` and `put_back` also measure their engine's memory, and have failed if it holds
+more than it should.
 
 This page is rendered from the code: `python -m serving.engine.decisions.table > docs/hotswap.md`.
 """

@@ -8,10 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from serving.engine.decisions import events as ev
-from serving.engine.decisions.residency import Residency
+from serving.engine.decisions.residency import HEIGHT, Residency
 from serving.wire import Tier, TierMove, TierReport
-
-_HEIGHT: dict[Tier, int] = {"absent": 0, "disk": 1, "parked": 2, "asleep": 3, "awake": 4}
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class TierRequests:
         """What waits for its turn."""
         return [TierMove(asked.model, asked.tier) for asked in self._waiting]
 
-    def next_move(self, residency: Residency) -> list[ev.Effect]:
+    def next_move(self, residency: Residency, now: float) -> list[ev.Effect]:
         """Answer what needs no work or cannot be; the move whose turn it is, if there is one."""
         effects: list[ev.Effect] = []
         while self._waiting:
@@ -50,7 +48,7 @@ class TierRequests:
                 effects.append(ev.Answer(asked.ticket, report))
             else:
                 self._current = _Current(asked, from_tier)
-                return [*effects, residency.begin(ev.Move(asked.model, asked.tier))]
+                return [*effects, residency.begin(asked.model, asked.tier, now)]
         return effects
 
     def moved(self, event: ev.Moved, now: float) -> list[ev.Effect]:
@@ -86,9 +84,9 @@ class TierRequests:
 
 
 def _refusal(asked: ev.TierAsked, from_tier: Tier, residency: Residency) -> str | None:
-    if from_tier == "absent":
+    if asked.model not in residency.tiers:
         return f"there is no model {asked.model!r} in this host's registry"
     if from_tier == "awake":
         return f"{asked.model} is awake: only a hotswap can change its tier"
-    loads = _HEIGHT[asked.tier] > _HEIGHT[from_tier]
+    loads = asked.tier != "disk" and HEIGHT[asked.tier] > HEIGHT[from_tier]
     return residency.shortage(asked.model) if loads else None

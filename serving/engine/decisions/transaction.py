@@ -114,7 +114,9 @@ class Transaction:
         return self._next(failed=error is not None)
 
     def _note(self, error: str) -> None:
-        if self.phase in ("wake", "canary", "put_back"):
+        if self.phase == "sleep":
+            self.error = f"sleep of {self.from_model} failed: {error}; its engine was stopped"
+        elif self.phase in ("wake", "canary", "put_back"):
             self.error = f"{self.phase} of {self.to_model} failed: {error}"
         elif self.phase in ("rollback_wake", "rollback_canary"):
             self.error = f"{self.error}; then {self.phase} of {self.from_model} failed: {error}"

@@ -2,21 +2,20 @@
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from analytics.writer import EventWriter
-from serving.config import Fleet, ModelSettings, StateFolder, load_fleet
+from serving.config import StateFolder, load_fleet
 from serving.engine.assembly import assemble
 from serving.engine.memory import proportional_bytes
 from serving.engine.process.context import use_warm_process
 from serving.engine.process.lifetime import die_with_requester
 from serving.engine.server import HostServer
+from serving.engine.stored_weights import StoredWeights
 from serving.engine.vllm.engine import VllmEngine
 from serving.logs import configure_logging
-from serving.weights import Lease, hold
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +30,7 @@ def run_host(fleet_path: Path, state_root: Path, name: str) -> None:
     sink = EventWriter(
         fleet.store.address, fleet.store.port, state.token("store"), source=f"host/{name}"
     )
+    weights = StoredWeights(fleet, state)
     crashes: list[None] = []
 
     def crash() -> None:
@@ -41,8 +41,9 @@ def run_host(fleet_path: Path, state_root: Path, name: str) -> None:
         fleet,
         state,
         name,
-        lambda model: VllmEngine(model, settings, _checkpoint(model, fleet, state)),
+        lambda model: VllmEngine(model, settings, weights.of(model)),
         sink,
+        weights=weights,
         own_memory_bytes=lambda: proportional_bytes(os.getpid()),
         on_crash=crash,
     )
@@ -51,10 +52,3 @@ def run_host(fleet_path: Path, state_root: Path, name: str) -> None:
     sink.close()
     if crashes:
         raise SystemExit(1)
-
-
-def _checkpoint(model: ModelSettings, fleet: Fleet, state: StateFolder) -> Callable[[], Lease]:
-    def say(text: str) -> None:
-        log.info("preparing weights", model=model.name, progress=text)
-
-    return lambda: hold(model, state, say, budget_gib=fleet.weights.budget_gib)

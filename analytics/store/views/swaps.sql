@@ -1,0 +1,16 @@
+-- How long hotswaps took, by the tier of the model swapped in and by whether there was a gap in
+-- service: none where both models fit at once. Committed ones only; a start is no hotswap.
+CREATE OR REPLACE VIEW swap_times AS
+SELECT
+    from_tier,
+    coalesce(service_gap_s, 0) > 0 AS with_gap,
+    count(*) AS swaps,
+    quantile_cont(total_s, 0.5) AS total_p50_s,
+    quantile_cont(total_s, 0.99) AS total_p99_s,
+    quantile_cont(coalesce(service_gap_s, 0), 0.5) AS gap_p50_s,
+    quantile_cont(coalesce(service_gap_s, 0), 0.99) AS gap_p99_s,
+    sum(handed_back)::BIGINT AS handed_back
+FROM swaps
+WHERE outcome = 'committed' AND from_model IS NOT NULL
+GROUP BY ALL
+ORDER BY total_p50_s;

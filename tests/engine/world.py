@@ -1,0 +1,146 @@
+"""The world around a host's decisions: engines, clients and timers, and what effects do to them.
+
+What may happen in it, and what must hold whatever happens, is in `host_world`.
+"""
+
+from hypothesis.stateful import RuleBasedStateMachine
+
+from serving.engine.decisions import HostDecisions
+from serving.engine.decisions import events as ev
+from serving.engine.decisions.fencing import ObeyedPlan
+from serving.engine.decisions.host import Limits
+
+GIB = 1024**3
+MODELS = {"a": Limits(4, 2, 2 * GIB), "b": Limits(3, 3, 1 * GIB), "c": Limits(2, 1, 3 * GIB)}
+WEIGHTS = {"a": 4 * GIB, "b": 5 * GIB, "c": 6 * GIB}
+PROCESS = GIB
+Step = ev.Sleep | ev.Wake | ev.Check | ev.Stop
+
+
+class World(RuleBasedStateMachine):
+    """One host's decisions and what they act on; asserts what no effect may ever do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.count = 0
+        self.make_host(budget=10, device=0)
+        self.idle_engines: dict[str, str] = {}
+        self.measured: set[str] = set()
+        self.awake_engines: set[str] = set()
+        self.step: Step | None = None
+        self.move: ev.Move | None = None
+        self.drain: int | None = None
+        self.retry = False
+        self.on_engine: dict[str, str] = {}
+        self.halting: set[str] = set()
+        self.open: set[str] = set()
+        self.closed: dict[str, ev.Terminal | None] = {}
+        self.tickets: set[int] = set()
+        self.shut_down = False
+
+    def make_host(self, *, budget: int, device: int | None) -> None:
+        """`budget` and `device` in GiB."""
+        self.budget = budget * GIB
+        self.device = None if device is None else device * GIB
+        self.host = HostDecisions(
+            "host-0",
+            MODELS,
+            budget_bytes=self.budget,
+            device_bytes=self.device,
+            drain_s=1.0,
+            obeyed=ObeyedPlan(),
+        )
+
+    def size(self, model: str) -> int:
+        """What the engine of `model` holds."""
+        if model in self.awake_engines:
+            return PROCESS + WEIGHTS[model] + MODELS[model].kv_cache_bytes
+        asleep = self.idle_engines[model] == "asleep"
+        return PROCESS + (WEIGHTS[model] if asleep else 0)
+
+    def holds_too_much(self, effect: Step | ev.Move) -> bool:
+        """Whether an engine holds more than it may; a healthy one that was measured never does."""
+        model, known = effect.model, effect.model in self.measured
+        if isinstance(effect, ev.Wake | ev.Stop) or effect.at_most_bytes is None:
+            return False
+        if model not in self.awake_engines and model not in self.idle_engines:
+            return False
+        too_much = self.size(model) > effect.at_most_bytes
+        assert not (too_much and known), f"{model} is taken to hold too much"
+        return too_much
+
+    # ------------------------------------------------------------ performing effects
+
+    def apply(self, event: ev.Event) -> None:
+        self.now += 1.0
+        self.perform(self.host.apply(event, self.now))
+
+    def perform(self, effects: list[ev.Effect]) -> None:
+        evicted = 0
+        for effect in effects:
+            match effect:
+                case ev.Admit() | ev.Halt() | ev.Close():
+                    self.on_generation(effect)
+                case ev.Evicted(_, "evicted"):
+                    evicted += 1
+                case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+                    self.on_step(effect)
+                case ev.Move():
+                    self.on_move(effect)
+                case _:
+                    self.on_other(effect)
+        if evicted:
+            self.check_eviction_was_needed()
+
+    def on_other(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.DrainTimer(step):
+                self.drain = step
+            case ev.RetryTimer():
+                self.retry = True
+            case ev.Answer(ticket):
+                self.tickets.remove(ticket)
+            case ev.ShutDown():
+                assert not self.on_engine
+                self.shut_down = True
+
+    def on_generation(self, effect: ev.Admit | ev.Halt | ev.Close) -> None:
+        match effect:
+            case ev.Admit(key):
+                assert key in self.open
+                assert self.host.awake is not None
+                self.on_engine[key] = self.host.awake
+            case ev.Halt(key):
+                assert key in self.on_engine.keys() - self.halting, "halted twice, or not running"
+                self.halting.add(key)
+            case ev.Close(key, frame):
+                assert key in self.open, f"{key} ended twice"
+                assert key not in self.on_engine, f"{key} still holds its slot"
+                self.open.remove(key)
+                self.closed[key] = frame
+
+    def on_move(self, effect: ev.Move) -> None:
+        assert self.move is None, "two background moves at once"
+        assert effect.model != self.host.awake
+        if effect.tier == "asleep" and effect.model in self.measured:
+            idle = sum(self.size(model) for model in self.idle_engines if model != effect.model)
+            limits = MODELS[effect.model]
+            needed = PROCESS + WEIGHTS[effect.model] + limits.kv_cache_bytes
+            assert idle + needed <= self.budget, "loaded beyond the budget"
+        self.move = effect
+
+    def on_step(self, effect: Step) -> None:
+        assert self.step is None, "two steps at once"
+        on_it = [key for key, model in self.on_engine.items() if model == effect.model]
+        assert not on_it, "an engine is changed with generations running"
+        self.step = effect
+
+    def check_eviction_was_needed(self) -> None:
+        admission = self.host.admission
+        live = [g for g in admission.running.values() if not g.halting]
+        interactive = sum(g.request_class == "interactive" for g in live)
+        waiting = sum(g.request_class == "interactive" for g in admission.waiting.values())
+        limit = admission.interactive_cap if interactive + waiting else admission.slots
+        batch = len(live) - interactive
+        assert min(limit, interactive + waiting) + batch + 1 > limit, "one eviction too many"
