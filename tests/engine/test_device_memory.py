@@ -138,7 +138,10 @@ def third_swap(host: FakeHost) -> SwapReport:
     with host.client() as client:
         for plan_id, model in enumerate(("b", "a"), start=1):
             client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
-        wait_until(lambda: client.state().device_bytes == GIB)
+        assert host.host is not None
+        residency = host.host.owner.decisions.residency
+        wait_until(lambda: residency.may_move)  # memory was measured since the last swap
+        assert client.state().device_bytes == GIB
         return client.swap(SwapCommand(model="b", plan_id=3, reason="test"))
 
 
