@@ -20,6 +20,7 @@ from turntable.commands.cancel import cancel
 from turntable.commands.demo import demo
 from turntable.commands.models import models
 from turntable.commands.plan import plan
+from turntable.commands.simulate import simulate
 from turntable.commands.status import status
 from turntable.commands.stop import stop
 from turntable.commands.swap import swap
@@ -36,7 +37,8 @@ app = typer.Typer(
     help="Serve many language models from a fixed pool of engines.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or fleet file, 3 not running.",
 )
-for command in (up, status, models, tiers, swap, cancel, plan, demo, bench, stop):
+_COMMANDS = (up, status, models, tiers, swap, cancel, plan, simulate, demo, bench, stop)
+for command in _COMMANDS:
     app.command()(command)
 
 

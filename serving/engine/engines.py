@@ -65,6 +65,11 @@ class Engines:
         async with self._locks[model]:
             yield self._engines.get(model)
 
+    async def fetch(self, model: str) -> None:
+        """Have the weights of `model` on disk. Raises WeightsError."""
+        async with self._alone_with(model):
+            await asyncio.to_thread(self._weights.prepare, model)
+
     async def wake(self, model: str) -> None:
         """Wake the engine of `model`; start it first if it has no process."""
         async with self._alone_with(model) as engine:

@@ -137,7 +137,7 @@ class HostOwner:
         match effect:
             case ev.Admit() | ev.Halt() | ev.Close() | ev.Evicted():
                 self._on_generation(effect)
-            case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+            case ev.Fetch() | ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
                 self._spawn(self._step(effect))
             case ev.Move():
                 self._spawn(self._move(effect))
@@ -199,8 +199,10 @@ class HostOwner:
         self.output_tokens += event.tokens
         self.post(event)
 
-    async def _step(self, effect: ev.Sleep | ev.Wake | ev.Check | ev.Stop) -> None:
+    async def _step(self, effect: ev.Fetch | ev.Sleep | ev.Wake | ev.Check | ev.Stop) -> None:
         match effect:
+            case ev.Fetch(_, model):
+                work = self.engines.fetch(model)
             case ev.Sleep(_, model, level, at_most_bytes):
                 work = self.engines.sleep(model, level, at_most_bytes)
             case ev.Wake(_, model):

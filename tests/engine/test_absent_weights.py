@@ -4,7 +4,9 @@ The real host over HTTP and the real weights store; engines that are fakes but f
 """
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from serving.config import Fleet, ModelSettings, StateFolder
 from serving.engine.assembly import HostOptions
 from serving.engine.stored_weights import StoredWeights
 from serving.weights import checkpoint_path
-from serving.wire import IdleTier, SwapCommand, Tier, TierReport
+from serving.wire import Finished, HostState, IdleTier, SwapCommand, SwapReport, Tier, TierReport
 from tests.fakes.engine import FakeEngine, FakeEngines
-from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
+from tests.fakes.generate import Reader, generate_request
+from tests.fakes.host import LIMIT_S, FakeHost, fake_fleet, running_host, wait_until
 
 OPTIONS = HostOptions(prewarm_after_s=None, drain_s=0.2, sample_s=0.05)
 
@@ -69,9 +72,13 @@ def host(tmp_path: Path, fleet: Fleet) -> Iterator[FakeHost]:
         yield running
 
 
-def tier_of(host: FakeHost, model: str) -> Tier:
+def state(host: FakeHost) -> HostState:
     with host.client() as client:
-        return client.state().tiers[model]
+        return client.state()
+
+
+def tier_of(host: FakeHost, model: str) -> Tier:
+    return state(host).tiers[model]
 
 
 def prefetch(host: FakeHost, tier: IdleTier) -> TierReport:
@@ -134,13 +141,80 @@ def test_a_disk_full_during_prefetch_is_said_and_the_host_goes_on(
     assert prefetch(host, tier).tier == tier
 
 
-def test_a_hotswap_that_meets_a_full_disk_rolls_back(
+def swap_to_b(host: FakeHost) -> SwapReport:
+    with host.client() as client:
+        return client.swap(SwapCommand(model="b", plan_id=1, reason="test"))
+
+
+def test_a_hotswap_fetches_weights_while_the_old_model_serves(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetching = threading.Event()
+
+    def convert(folder: Path, _progress: object) -> None:
+        assert fetching.wait(LIMIT_S)
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr("serving.weights.recipes.convert_packaged", convert)
+    with ThreadPoolExecutor(1) as pool:
+        swapping = pool.submit(swap_to_b, host)
+        wait_until(lambda: state(host).swap_target == "b")
+        assert host.serves()
+        reader = Reader(host.url, host.token, generate_request("r", "a"))
+        assert reader.end() == Finished("length")
+        fetching.set()
+        report = swapping.result()
+    assert (report.outcome, report.from_tier) == ("committed", "absent")
+    assert list(report.phases_s) == ["fetch", "hand_back", "sleep", "wake", "canary"]
+    assert report.service_gap_s <= report.total_s - report.phases_s["fetch"]
+
+
+def test_a_fetch_that_nobody_needs_any_more_can_be_cancelled(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = threading.Event()
+
+    def convert(folder: Path, _progress: object) -> None:
+        assert cancelled.wait(LIMIT_S)
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr("serving.weights.recipes.convert_packaged", convert)
+    with ThreadPoolExecutor(1) as pool, host.client() as client:
+        swapping = pool.submit(swap_to_b, host)
+        wait_until(lambda: state(host).swap_target == "b")
+        client.cancel(1)
+        cancelled.set()
+        assert swapping.result().outcome == "cancelled"
+    assert state(host).awake_model == "a"
+
+
+def test_an_old_engine_that_dies_during_the_fetch_is_replaced_by_the_new_model(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = threading.Event()
+
+    def convert(folder: Path, _progress: object) -> None:
+        assert died.wait(LIMIT_S)
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr("serving.weights.recipes.convert_packaged", convert)
+    with ThreadPoolExecutor(1) as pool:
+        swapping = pool.submit(swap_to_b, host)
+        wait_until(lambda: state(host).swap_target == "b")
+        host.engines.kill("a")
+        wait_until(lambda: state(host).phase == "swapping")
+        died.set()
+        assert swapping.result().outcome == "committed"
+    assert host.engines.awake() == ["b"]
+
+
+def test_a_hotswap_that_meets_a_full_disk_costs_the_old_model_nothing(
     host: FakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_disk_that_is_full(tmp_path, monkeypatch)
-    with host.client() as client:
-        report = client.swap(SwapCommand(model="b", plan_id=1, reason="test"))
+    report = swap_to_b(host)
     assert (report.outcome, report.from_tier) == ("rolled_back", "absent")
     assert "the disk is full" in (report.error or "")
+    assert report.service_gap_s == 0.0
     assert tier_of(host, "a") == "awake"
     wait_until(lambda: tier_of(host, "b") == "absent")

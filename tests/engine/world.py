@@ -14,7 +14,7 @@ GIB = 1024**3
 MODELS = {"a": Limits(4, 2, 2 * GIB), "b": Limits(3, 3, 1 * GIB), "c": Limits(2, 1, 3 * GIB)}
 WEIGHTS = {"a": 4 * GIB, "b": 5 * GIB, "c": 6 * GIB}
 PROCESS = GIB
-Step = ev.Sleep | ev.Wake | ev.Check | ev.Stop
+Step = ev.Fetch | ev.Sleep | ev.Wake | ev.Check | ev.Stop
 
 
 class World(RuleBasedStateMachine):
@@ -62,7 +62,7 @@ class World(RuleBasedStateMachine):
     def holds_too_much(self, effect: Step | ev.Move) -> bool:
         """Whether an engine holds more than it may; a healthy one that was measured never does."""
         model, known = effect.model, effect.model in self.measured
-        if isinstance(effect, ev.Wake | ev.Stop) or effect.at_most_bytes is None:
+        if isinstance(effect, ev.Fetch | ev.Wake | ev.Stop) or effect.at_most_bytes is None:
             return False
         if model not in self.awake_engines and model not in self.idle_engines:
             return False
@@ -84,7 +84,7 @@ class World(RuleBasedStateMachine):
                     self.on_generation(effect)
                 case ev.Evicted(_, "evicted"):
                     evicted += 1
-                case ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+                case ev.Fetch() | ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
                     self.on_step(effect)
                 case ev.Move():
                     self.on_move(effect)

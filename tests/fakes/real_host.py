@@ -72,7 +72,7 @@ class RealHost:
 
     def engines(self) -> list[psutil.Process]:
         """The engine processes, oldest first."""
-        named = [p for p in self.processes() if "EngineCore" in " ".join(p.cmdline())]
+        named = [p for p in self.processes() if "EngineCore" in _command(p)]
         return sorted(named, key=lambda process: process.create_time())
 
     def ended(self) -> bool:
@@ -89,6 +89,14 @@ class RealHost:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(STOP_LIMIT_S)
         wait_until(self.ended)
+
+
+def _command(process: psutil.Process) -> str:
+    """A process's command line; nothing of one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 @contextmanager

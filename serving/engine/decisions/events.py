@@ -216,6 +216,14 @@ class Sleep:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """Transaction step: have a model's weights on disk."""
+
+    step: int
+    model: str
+
+
+@dataclass(frozen=True)
 class Wake:
     """Transaction step: wake an engine, starting it first if it has no process."""
 
@@ -301,6 +309,7 @@ Effect = (
     | Halt
     | Close
     | Evicted
+    | Fetch
     | Sleep
     | Wake
     | Check

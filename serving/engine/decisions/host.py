@@ -249,7 +249,10 @@ class HostDecisions:
         return [self.commands.obey(asked), *self._begin(asked.command.model, asked, now)]
 
     def _begin(self, model: str, asked: ev.SwapAsked | None, now: float) -> list[ev.Effect]:
-        """Start a transaction: fence now, or after the new model has woken where both fit."""
+        """Start a transaction: fence now, or once the new model is awake where both fit.
+
+        Weights that are not on disk are fetched before either.
+        """
         self._steps += 100
         transaction = Transaction(
             to_model=model,
@@ -262,11 +265,14 @@ class HostDecisions:
         )
         self.transaction = transaction
         step = transaction.begin(self._steps, now)
-        if step is not None:
-            return [step]
-        transaction.gap_began_at = now
-        self.phase = "swapping" if asked else "starting"
-        self.failure, self.awake = None, None
+        return [step] if step is not None else self._fence(transaction, now)
+
+    def _fence(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+        """Take nothing more for the old model and hand back; where both fit, the new one serves."""
+        if not transaction.wakes_first:
+            transaction.gap_began_at = now
+            self.phase = "swapping" if transaction.command else "starting"
+            self.failure, self.awake = None, None
         return self._hand_back(transaction, now)
 
     def _step_done(
@@ -275,14 +281,15 @@ class HostDecisions:
         # The engine under check may have died after its last token.
         error = error or transaction.checked_lost
         if transaction.phase == "wake" and error is None:
+            from_tier = "disk" if "fetch" in transaction.phases_s else transaction.from_tier
             took_s = now - transaction.phase_began_at
-            self.residency.brought_back(transaction.to_model, transaction.from_tier, took_s)
+            self.residency.brought_back(transaction.to_model, from_tier, took_s)
         self._record_tier(transaction, error)
         step = transaction.advance(error, now)
         if step is not None:
             return [self._bounded(step, transaction)]
         if transaction.outcome is None:
-            return self._hand_back(transaction, now)
+            return self._fence(transaction, now)
         return self._ended(transaction, now)
 
     def _bounded(self, step: ev.Effect, transaction: Transaction) -> ev.Effect:

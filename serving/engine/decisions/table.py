@@ -38,6 +38,10 @@ def _cancelled(transaction: Transaction) -> Transaction:
     return replace(transaction, wakes_first=True, cancelled=True)
 
 
+def _fetched(transaction: Transaction) -> Transaction:
+    return replace(transaction, from_tier="absent")
+
+
 def _old_lost(transaction: Transaction) -> Transaction:
     return replace(transaction, wakes_first=True, old_lost=True)
 
@@ -46,6 +50,7 @@ _CASES: tuple[tuple[str, Callable[[Transaction], Transaction]], ...] = (
     ("A start: there is no old model", _start),
     ("The old model sleeps first", _sleep_first),
     ("Both fit: the new model wakes first", _wake_first),
+    ("The new model's weights are not on disk, then the old one sleeps first", _fetched),
     ("The new model wakes first, and the hotswap is cancelled before the switch", _cancelled),
     ("The new model wakes first, and the old engine dies before the switch", _old_lost),
 )

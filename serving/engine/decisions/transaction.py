@@ -17,16 +17,23 @@ Until then it can be cancelled: the new one is then put back to sleep when its s
 
     wake, canary -> put_back -> cancelled
 
+Weights that are not on disk are fetched before anything else, while the old model serves:
+
+    fetch -> hand_back, or wake where both fit
+      |
+      +-> rolled back, or cancelled
+
 Pure: `begin` and `advance` give the next step; who performs it reports back with its number.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from serving.engine.decisions.events import Check, Effect, Sleep, Stop, Wake
+from serving.engine.decisions.events import Check, Effect, Fetch, Sleep, Stop, Wake
 from serving.wire import SwapCommand, SwapOutcome, SwapReport, Tier
 
 Phase = Literal[
+    "fetch",
     "hand_back",
     "sleep",
     "stop_old",
@@ -71,6 +78,9 @@ class Transaction:
     def begin(self, step: int, now: float) -> Effect | None:
         """Enter the first phase, number `step` on this host: its step, or None to hand back."""
         self.step, self.phase_began_at = step, now
+        if self.from_tier == "absent" and self.from_model is not None:
+            self.phase = "fetch"
+            return Fetch(step, self.to_model)
         if not self.wakes_first:
             return None
         self.phase = "wake"
@@ -92,7 +102,8 @@ class Transaction:
     @property
     def old_serves(self) -> bool:
         """Whether the old model still admits."""
-        return self.wakes_first and not self.old_lost and not self.switched
+        ahead = self.wakes_first or self.phase == "fetch"
+        return ahead and not self.old_lost and not self.switched
 
     @property
     def switched(self) -> bool:
@@ -116,13 +127,25 @@ class Transaction:
     def _note(self, error: str) -> None:
         if self.phase == "sleep":
             self.error = f"sleep of {self.from_model} failed: {error}; its engine was stopped"
-        elif self.phase in ("wake", "canary", "put_back"):
+        elif self.phase in ("fetch", "wake", "canary", "put_back"):
             self.error = f"{self.phase} of {self.to_model} failed: {error}"
         elif self.phase in ("rollback_wake", "rollback_canary"):
             self.error = f"{self.error}; then {self.phase} of {self.from_model} failed: {error}"
 
     def _next(self, *, failed: bool) -> Effect | None:  # noqa: C901 - one arm a transition
         match self.phase:
+            case "fetch" if self.old_serves and self.cancelled:
+                self.outcome = "cancelled"
+            case "fetch" if self.old_serves and failed:
+                self.outcome = "rolled_back"
+            case "fetch" if self.old_serves and not self.wakes_first:
+                self.phase = "hand_back"
+            case "fetch" if failed and self.from_model is not None:
+                self.phase = "rollback_wake"
+                return Wake(self.step, self.from_model)
+            case "fetch":
+                self.phase = "wake"
+                return Wake(self.step, self.to_model)
             case "hand_back" if self.from_model is not None:
                 self.phase = "sleep"
                 return Sleep(self.step, self.from_model, 1)

@@ -1,0 +1,146 @@
+"""A modelled engine: prompts one after another in chunks, generations side by side.
+
+Exact for the service model between events: every generation advances at the same rate, so each is
+kept by the count of tokens at which it will end (processor sharing in virtual time), and an event
+costs the logarithm of the batch. No queue and no choice of request here.
+"""
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+
+from simulation.service import ServiceModel
+
+NEVER = float("inf")
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request of the trace on its way."""
+
+    number: int
+    model: int
+    batch: bool
+    arrived_at: float
+    input_tokens: int
+    output_tokens: int
+    kept_tokens: float = 0.0
+    """Output it has after being taken off an engine."""
+    first_token_at: float = NEVER
+    ended_at: float = NEVER
+    disturbed: int = 0
+
+    @property
+    def ttft_s(self) -> float:
+        """Time to first token; infinite while there is none."""
+        return self.first_token_at - self.arrived_at
+
+    @property
+    def tpot_s(self) -> float:
+        """Mean time per output token after the first; infinite while it runs."""
+        if self.output_tokens < 2:
+            return 0.0 if self.ended_at < NEVER else NEVER
+        return (self.ended_at - self.first_token_at) / (self.output_tokens - 1)
+
+
+class Engine:
+    """What runs on one host's awake engine."""
+
+    def __init__(self, service: ServiceModel, now: float) -> None:
+        self.service = service
+        self.busy_s = 0.0
+        """Time in which anything ran."""
+        self._now = now
+        self._prompts: deque[Request] = deque()
+        self._prompt_left = 0.0
+        self._decoding: list[tuple[float, int, Request]] = []
+        self._decoded = 0.0
+        """Tokens that a generation present since the start would have."""
+        self._token_rate = 0.0
+        self._prompt_rate = 0.0
+        self.interactive = 0
+
+    @property
+    def running(self) -> int:
+        """Requests that have a slot."""
+        return len(self._prompts) + len(self._decoding)
+
+    @property
+    def free_slots(self) -> int:
+        """Slots that are left."""
+        return self.service.slots - self.running
+
+    def next_event_at(self) -> float:
+        """When the first prompt is computed or the first generation ends, if nobody comes."""
+        at = NEVER
+        if self._prompts:
+            at = self._now + self._prompt_left / self._prompt_rate
+        if self._decoding:
+            left = self._decoding[0][0] - self._decoded
+            at = min(at, self._now + max(0.0, left) / self._token_rate)
+        return at
+
+    def add(self, request: Request, now: float) -> None:
+        """Give `request` a slot. The caller has advanced to `now`."""
+        self._prompts.append(request)
+        self.interactive += not request.batch
+        if len(self._prompts) == 1:
+            self._begin_prompt()
+        self._set_rates()
+
+    def advance(self, now: float) -> list[Request]:
+        """Let time pass; the requests that ended, in order. `now` is not past the next event."""
+        passed_s = now - self._now
+        if passed_s > 0 and self.running:
+            self.busy_s += passed_s
+            self._decoded += self._token_rate * passed_s
+            self._prompt_left -= self._prompt_rate * passed_s
+        self._now = now
+        ended = self._ended()
+        began = self._prompt_done()
+        if ended or began:
+            self._set_rates()
+        return ended
+
+    def take_all(self) -> list[Request]:
+        """Take everything off, each with the tokens it has; oldest arrival first."""
+        taken = list(self._prompts)
+        for ends_at, _, request in self._decoding:
+            request.kept_tokens = request.output_tokens - max(0.0, ends_at - self._decoded)
+            taken.append(request)
+        self._prompts.clear()
+        self._decoding.clear()
+        self.interactive = 0
+        self._set_rates()
+        return sorted(taken, key=lambda request: request.number)
+
+    def _ended(self) -> list[Request]:
+        ended = []
+        while self._decoding and self._decoding[0][0] <= self._decoded + 1e-6:
+            request = heapq.heappop(self._decoding)[2]
+            request.ended_at = self._now
+            self.interactive -= not request.batch
+            ended.append(request)
+        return ended
+
+    def _prompt_done(self) -> bool:
+        if not self._prompts or self._prompt_left > 1e-6:
+            return False
+        request = self._prompts.popleft()
+        if request.first_token_at == NEVER:
+            request.first_token_at = self._now
+        # The prefill gives the first token; a resume gives the one after those that are kept.
+        left = request.output_tokens - request.kept_tokens - 1
+        heapq.heappush(self._decoding, (self._decoded + max(0.0, left), request.number, request))
+        if self._prompts:
+            self._begin_prompt()
+        return True
+
+    def _begin_prompt(self) -> None:
+        request = self._prompts[0]
+        self._prompt_left = max(1.0, request.input_tokens + request.kept_tokens)
+
+    def _set_rates(self) -> None:
+        self._token_rate, self._prompt_rate = self.service.rates(
+            len(self._decoding), prefilling=bool(self._prompts)
+        )

@@ -1,0 +1,186 @@
+"""The clock: a trace through a cluster under a policy, event by event."""
+
+import heapq
+from dataclasses import dataclass
+from typing import Protocol
+
+from simulation.cluster import Cluster, Host, Swap
+from simulation.engine import NEVER, Request
+from simulation.trace import Trace
+
+
+class Policy(Protocol):
+    """Decides which host serves which model. Sees the cluster, changes nothing itself."""
+
+    name: str
+    tick_s: float
+    """How often `tick` is asked; infinite: never."""
+
+    def start(self, cluster: Cluster) -> list[tuple[int, int]]:
+        """(host, model) pairs that are awake when the trace begins."""
+
+    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+        """Asked at regular times."""
+
+    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
+        """Asked when a request for `model` arrives and no host serves it, or is about to."""
+
+    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
+        """Asked when `host` has nothing more to run."""
+
+    def ended(self, now: float, request: Request) -> None:
+        """Told of every request that ends."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What happened."""
+
+    policy: str
+    requests: list[Request]
+    duration_s: float
+    hosts: int
+    swaps: int
+    disturbed: int
+    busy_s: float
+    """Summed over hosts."""
+
+
+def replay(trace: Trace, cluster: Cluster, policy: Policy, *, grace_s: float = 120.0) -> Replayed:
+    """Run the whole trace, and at most `grace_s` after its last arrival.
+
+    What has not ended by then keeps an infinite end, and counts as a violation.
+    """
+    return _Replay(trace, cluster, policy, trace.duration_s + grace_s).run()
+
+
+class _Replay:
+    """One run: the event queue and what happens at each event."""
+
+    def __init__(self, trace: Trace, cluster: Cluster, policy: Policy, until: float) -> None:
+        self._cluster, self._policy, self._until = cluster, policy, until
+        self._requests = _requests(trace)
+        self._queue: list[tuple[float, int, Host, int]] = []
+        """(time, order, host, version); version -1 is the end of a hotswap."""
+        self._order = 0
+        self._busy_s = 0.0
+
+    def run(self) -> Replayed:
+        cluster, policy = self._cluster, self._policy
+        cluster.preload(policy.start(cluster), 0.0)
+        next_tick = policy.tick_s
+        arrivals = iter(self._requests)
+        upcoming = next(arrivals, None)
+        while True:
+            arrival_at = upcoming.arrived_at if upcoming is not None else NEVER
+            event_at = self._queue[0][0] if self._queue else NEVER
+            now = min(arrival_at, event_at, next_tick)
+            if now > self._until or (upcoming is None and not self._queue and self._nobody_waits()):
+                break
+            if event_at <= now:
+                self._event(*heapq.heappop(self._queue))
+            elif arrival_at <= now:
+                assert upcoming is not None
+                self._arrival(upcoming, now)
+                upcoming = next(arrivals, None)
+            else:
+                self._command(policy.tick(now, cluster), now)
+                next_tick += policy.tick_s
+        return self._result()
+
+    def _nobody_waits(self) -> bool:
+        return not any(len(waiting) for waiting in self._cluster.waiting)
+
+    def _arrival(self, request: Request, now: float) -> None:
+        cluster, model = self._cluster, request.model
+        for host in cluster.replicas[model]:
+            self._advance(host, now)
+        admitted_by = cluster.arrive(request, now)
+        if admitted_by is not None:
+            self._expect(admitted_by)
+        elif not cluster.replicas[model]:
+            coming = any(each.target == model for each in cluster.hosts)
+            if not coming:
+                self._command(self._policy.starved(now, model, cluster), now)
+
+    def _event(self, now: float, _order: int, host: Host, version: int) -> None:
+        if version == -1:
+            if host.target is not None and host.swap_ends_at == now:
+                self._cluster.swapped(host, now)
+                assert host.awake is not None
+                self._dispatch(host.awake, now)
+                self._maybe_idle(host, now)
+        elif version == host.version and host.engine is not None:
+            self._advance(host, now)
+            assert host.awake is not None
+            self._dispatch(host.awake, now)
+            self._expect(host)
+            self._maybe_idle(host, now)
+
+    def _maybe_idle(self, host: Host, now: float) -> None:
+        if host.engine is not None and not host.engine.running:
+            self._command(self._policy.idle(now, host, self._cluster), now)
+
+    def _dispatch(self, model: int, now: float) -> None:
+        if not len(self._cluster.waiting[model]):
+            return
+        for host in self._cluster.replicas[model]:
+            self._advance(host, now)
+        for host in self._cluster.dispatch(model, now):
+            self._expect(host)
+
+    def _advance(self, host: Host, now: float) -> None:
+        engine = host.engine
+        assert engine is not None
+        for request in engine.advance(now):
+            self._policy.ended(now, request)
+
+    def _expect(self, host: Host) -> None:
+        """Queue the engine's next event; whatever was queued for it before is void."""
+        assert host.engine is not None
+        host.version += 1
+        at = host.engine.next_event_at()
+        if at < NEVER:
+            self._order += 1
+            heapq.heappush(self._queue, (at, self._order, host, host.version))
+
+    def _command(self, swaps: list[Swap], now: float) -> None:
+        for swap in swaps:
+            host = self._cluster.hosts[swap.host]
+            engine, old = host.engine, host.awake
+            if engine is not None:
+                self._advance(host, now)
+            ends_at = self._cluster.swap(host, swap.model, now)
+            if ends_at is None:
+                continue
+            if engine is not None:
+                self._busy_s += engine.busy_s
+            self._order += 1
+            heapq.heappush(self._queue, (ends_at, self._order, host, -1))
+            if old is not None:
+                self._dispatch(old, now)
+
+    def _result(self) -> Replayed:
+        cluster = self._cluster
+        busy_s = self._busy_s + sum(h.engine.busy_s for h in cluster.hosts if h.engine is not None)
+        return Replayed(
+            policy=self._policy.name,
+            requests=self._requests,
+            duration_s=self._until,
+            hosts=len(cluster.hosts),
+            swaps=cluster.swaps,
+            disturbed=cluster.disturbed,
+            busy_s=busy_s,
+        )
+
+
+def _requests(trace: Trace) -> list[Request]:
+    columns = zip(
+        trace.model.tolist(),
+        trace.batch.tolist(),
+        trace.arrival_s.tolist(),
+        trace.input_tokens.tolist(),
+        trace.output_tokens.tolist(),
+        strict=True,
+    )
+    return [Request(number, *column) for number, column in enumerate(columns)]
