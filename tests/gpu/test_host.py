@@ -54,9 +54,12 @@ def phases(report: SwapReport) -> list[str]:
 def test_where_the_device_holds_both_the_switch_leaves_no_gap(tmp_path: Path) -> None:
     with cuda_host(tmp_path, devices=[0], device_memory_gib=16) as host:
         before = tokens(host, "exact")
+        wait_until(lambda: host.state().device_bytes > GIB)
+        alone_bytes = host.state().device_bytes
         # Prefetched beside the awake model, which goes on serving.
         with host.client() as client:
             assert client.change_tier("half", "asleep").tier == "asleep"
+        wait_until(lambda: host.state().device_bytes > alone_bytes)
         assert tokens(host, "exact") == before
         report = host.swap("half")
         assert phases(report) == ["wake", "canary", "hand_back", "sleep"]
