@@ -14,7 +14,7 @@ from serving.engine.decisions.events import Move
 from serving.engine.decisions.residency import Residency
 from serving.engine.memory import is_resident
 from serving.engine.protocol import DeviceMemory
-from serving.engine.vllm.device_use import DeviceUse
+from serving.engine.vllm.device_use import DeviceUse, outside_bytes
 from serving.engine.vllm.held_memory import held_memory
 from serving.errors import PlanRefused
 from serving.wire import SwapCommand, SwapReport, Tier
@@ -254,10 +254,20 @@ def test_a_process_the_driver_knows_is_measured_by_itself() -> None:
 
 
 @pytest.mark.parametrize("processes", [{}, {8: None}, {9: 6}])
-def test_else_by_what_the_device_has_come_to_hold_since_the_process_began(
+def test_else_by_what_the_device_comes_to_hold_while_its_context_is_made(
     processes: dict[int, int | None],
 ) -> None:
     driver = Driver(processes)
     use = DeviceUse(None, 0, driver)
     driver.used["0"] = 17
-    assert use.own_bytes(8) == 7
+    assert use.own_bytes(8) is None
+    assert use.grown_bytes() == 7
+
+
+def test_and_by_what_torch_holds_outside_of_the_sleep_allocators_pools() -> None:
+    segments = [
+        {"total_size": 5, "segment_pool_id": [0, 0]},
+        {"total_size": 7, "segment_pool_id": (0, 3)},
+        {"total_size": 11, "segment_pool_id": (2, 0)},
+    ]
+    assert outside_bytes(segments, {(0, 3)}) == 16

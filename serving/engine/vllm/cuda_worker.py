@@ -16,8 +16,11 @@ from vllm.v1.worker.gpu_worker import Worker
 
 from serving.engine.memory import is_resident
 from serving.engine.vllm import backups
-from serving.engine.vllm.device_use import DeviceUse
+from serving.engine.vllm.device_use import DeviceUse, outside_bytes
 from serving.engine.vllm.held_memory import WorkerMemory
+
+_CONTEXT_AT_MOST_BYTES = 4 * 1024**3
+"""More than a CUDA context with its kernels and communicators ever takes."""
 
 
 class SleepingGPUWorker(Worker):
@@ -33,12 +36,18 @@ class SleepingGPUWorker(Worker):
         """Note what the device holds before this process has a context there."""
         self._use = DeviceUse(os.environ.get("CUDA_VISIBLE_DEVICES"), self.local_rank)
         super().init_device()
+        # Other engines of the host may wake meanwhile: no context is as large as that.
+        context_bytes = self._use.grown_bytes() - _outside_pools_bytes()
+        self._context_bytes = min(max(0, context_bytes), _CONTEXT_AT_MOST_BYTES)
 
     def compile_or_warm_up_model(self) -> Any:
         """Then everything is there: weights, KV cache, CUDA graphs."""
         times = super().compile_or_warm_up_model()
         own_bytes = self._use.own_bytes(os.getpid())
-        self._beyond_pools_bytes = max(0, own_bytes - self._mapped_bytes())
+        if own_bytes is None:
+            self._beyond_pools_bytes = self._context_bytes + _outside_pools_bytes()
+        else:
+            self._beyond_pools_bytes = max(0, own_bytes - self._mapped_bytes())
         return times
 
     def sleep(self, level: int = 1) -> None:
@@ -110,6 +119,14 @@ class SleepingGPUWorker(Worker):
         if self._pinned_is_resident:
             return 0
         return int(torch.cuda.host_memory_stats().get("allocated_bytes.current", 0))
+
+
+def _outside_pools_bytes() -> int:
+    """What torch holds of the device outside of vLLM's sleep allocator."""
+    kept = CuMemAllocator.get_instance().allocator_and_pools.values()
+    # Older vLLM keeps one pool a tag, not a list of them.
+    entries = [pair for pairs in kept for pair in (pairs if isinstance(pairs, list) else [pairs])]
+    return outside_bytes(torch.cuda.memory_snapshot(), {tuple(pool.id) for pool, _ in entries})
 
 
 def _release_pinned() -> None:

@@ -4,6 +4,7 @@ NVML needs no CUDA context, so it can be asked before there is one. What an engi
 vLLM's sleep allocator (context, kernels, graphs, communicators) is found with it.
 """
 
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from vllm.utils.import_utils import import_pynvml
@@ -27,13 +28,25 @@ class DeviceUse:
         """By all processes."""
         return int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used)
 
-    def own_bytes(self, process_id: int) -> int:
-        """By this process.
+    def grown_bytes(self) -> int:
+        """How much more that is than when this object was made; at least nothing."""
+        return max(0, self.used_bytes() - self._before_bytes)
 
-        In a container the driver may know the process by another id, or not say what it uses; then
-        it is what the device's use has grown by since this object was made.
+    def own_bytes(self, process_id: int) -> int | None:
+        """By this process; None if the driver does not say.
+
+        In a container the driver may know the process by another id.
         """
         for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle):
             if process.pid == process_id and process.usedGpuMemory is not None:
                 return int(process.usedGpuMemory)
-        return max(0, self.used_bytes() - self._before_bytes)
+        return None
+
+
+def outside_bytes(segments: Iterable[Mapping[str, Any]], pools: Container[tuple[int, int]]) -> int:
+    """Device memory of torch's `segments` (of its memory snapshot) that are in none of `pools`."""
+    return sum(
+        segment["total_size"]
+        for segment in segments
+        if tuple(segment["segment_pool_id"]) not in pools
+    )
