@@ -28,8 +28,7 @@ if current_platform.is_cuda():
     import torch
     import vllm.v1.worker.gpu.model_runner
     import vllm.v1.worker.gpu_model_runner
-
-    import serving.engine.vllm.cuda_worker  # noqa: F401
+    import vllm.v1.worker.gpu_worker
 
     if torch.cuda.is_initialized():
         raise RuntimeError("an import made a CUDA context: no fork of this process could have one")
