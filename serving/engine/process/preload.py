@@ -22,7 +22,7 @@ import vllm.v1.executor.uniproc_executor  # noqa: E402
 from vllm.platforms import current_platform  # noqa: E402
 
 import serving.engine.assembly  # noqa: E402
-import serving.engine.vllm.engine  # noqa: E402
+import serving.engine.vllm.engine  # noqa: E402, F401
 
 if current_platform.is_cuda():
     import torch
