@@ -20,19 +20,3 @@ def proportional_bytes(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * _KIB
     return 0
-
-
-def is_resident(address: int, smaps: str) -> bool:
-    """Whether the mapping that holds `address` counts as resident, by a text of /proc/PID/smaps.
-
-    Memory that a driver has mapped by itself may not.
-    """
-    inside = False
-    for line in smaps.splitlines():
-        first = line.split(maxsplit=1)[0]
-        if first == "Rss:" and inside:
-            return int(line.split()[1]) > 0
-        if "-" in first:
-            begin, end = (int(part, 16) for part in first.split("-"))
-            inside = begin <= address < end
-    return False

@@ -12,10 +12,10 @@ from serving.engine.assembly import HostOptions
 from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.events import Move
 from serving.engine.decisions.residency import Residency
-from serving.engine.memory import is_resident
 from serving.engine.protocol import DeviceMemory
 from serving.engine.vllm.device_use import DeviceUse, outside_bytes
 from serving.engine.vllm.held_memory import held_memory
+from serving.engine.vllm.resident import is_resident
 from serving.errors import PlanRefused
 from serving.wire import SwapCommand, SwapReport, Tier
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until

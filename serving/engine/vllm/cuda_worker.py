@@ -14,10 +14,10 @@ import torch
 from vllm.device_allocator.cumem import CuMemAllocator
 from vllm.v1.worker.gpu_worker import Worker
 
-from serving.engine.memory import is_resident
 from serving.engine.vllm import backups
 from serving.engine.vllm.device_use import DeviceUse, outside_bytes
 from serving.engine.vllm.held_memory import WorkerMemory
+from serving.engine.vllm.resident import is_resident
 
 _CONTEXT_AT_MOST_BYTES = 4 * 1024**3
 """More than a CUDA context with its kernels and communicators ever takes."""
