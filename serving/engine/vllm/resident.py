@@ -1,4 +1,6 @@
-"""Whether the kernel counts a piece of memory as this process's, by a text of /proc/PID/smaps. Pure.
+"""Whether the kernel counts a piece of memory as this process's, by a text of /proc/PID/smaps.
+
+Pure.
 
 Memory that a driver has mapped by itself may not count, and then the proportional set size of the
 process leaves it out.
