@@ -156,6 +156,31 @@ class PlanMade(Event, frozen=True, kw_only=True):
     replicas: dict[str, int]
 
 
+class BatchSizePoint(Event, frozen=True, kw_only=True):
+    """What an engine did with so many generations running: one point of a batch-size profile."""
+
+    table: ClassVar[str] = "batch_size_points"
+
+    measured_at: float
+    """The same for all points of a profile."""
+    model: str
+    hardware: str
+    host: str
+    run_id: str
+    batch_size: int
+    prompt_tokens: int
+    """Length of the prompts that times to first token are of."""
+    output_tokens: int
+    tokens_per_s: float
+    """Output tokens of all generations together."""
+    tpot_p50_s: float
+    tpot_p99_s: float
+    ttft_p50_s: float
+    ttft_p99_s: float
+    disturbed: int
+    """Rounds thrown away because other work was on the engine."""
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     RequestArrived,
     RequestEnded,
@@ -164,4 +189,5 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     Eviction,
     Swap,
     PlanMade,
+    BatchSizePoint,
 )

@@ -33,6 +33,16 @@ class ModelTraffic(msgspec.Struct, frozen=True, kw_only=True):
     queue_p95_s: float | None
     evictions: int
     recomputed_tokens: int
+    evictions_in_place: int = 0
+    """Of the evictions, those that kept the generation on its engine."""
+    held_s: float = 0.0
+    """How long the requests that ended were evicted in place, together."""
+    held: float = 0.0
+    """Batch generations evicted in place, mean over the window."""
+    capped_replicas: float = 0.0
+    """Batch only: hosts whose batch was held to the interactive cap, mean over the window."""
+    mean_cap: float | None = None
+    """Batch only: the cap it was held to, mean; None if it was not."""
 
 
 class TrafficReader:

@@ -17,7 +17,11 @@ from serving.config import StateFolder
 
 Benchmark = Callable[[Setting], list[Row]]
 
-_BENCHMARKS = {"loop": "benchmarks.loop:measure", "swap": "benchmarks.swap:measure"}
+_BENCHMARKS = {
+    "coserve": "benchmarks.coserve:measure",
+    "loop": "benchmarks.loop:measure",
+    "swap": "benchmarks.swap:measure",
+}
 """Name to `module:function`."""
 
 
@@ -33,6 +37,7 @@ def run(
     *,
     fleet_file: Path = Path("config/fleet.yaml"),
     state: StateFolder | None = None,
+    prompts: Path | None = None,
     benchmark: Benchmark | None = None,
 ) -> BenchmarkResult:
     """Run a benchmark, show its table, write JSON and plots where asked.
@@ -49,6 +54,7 @@ def run(
         state=state or StateFolder.default(),
         say=lambda sentence: console.print(f"[dim]{name}:[/] {sentence}", soft_wrap=True),
         plots_dir=plots_dir,
+        prompts=prompts,
     )
     rows = measure(setting)
     result = BenchmarkResult(name, describe_machine(), describe_versions(), rows)

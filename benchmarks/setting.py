@@ -22,3 +22,5 @@ class Setting:
     """Its prepared weights are shared; nothing else in it is touched."""
     say: Callable[[str], None]
     plots_dir: Path | None = None
+    prompts: Path | None = None
+    """JSON lines of a real set, for benchmarks that ask questions; without it they make some."""

@@ -1,6 +1,7 @@
 """The stock server: what vLLM offers for one model, with the settings of a registry entry."""
 
 import sys
+from collections.abc import Sequence
 
 from benchmarks.servers import Server, free_ports
 from benchmarks.workspace import Workspace
@@ -13,8 +14,16 @@ _GIB = 1024**3
 class StockServer:
     """The stock server of `model`, on the accelerator and cores of `host`."""
 
-    def __init__(self, workspace: Workspace, model: ModelSettings, host: HostSettings) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        model: ModelSettings,
+        host: HostSettings,
+        options: Sequence[str] = (),
+    ) -> None:
+        """`options`: further ones of its command line."""
         self.model = model
+        self._options = list(options)
         self._workspace, self._host = workspace, host
         (self._port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
@@ -42,6 +51,7 @@ class StockServer:
         command += ["--model", str(checkpoint)]
         for option, value in options.items():
             command += [option, str(value)]
+        command += self._options
         return command + (["--enforce-eager"] if self._on_cpu() else [])
 
     def _environment(self) -> dict[str, str]:

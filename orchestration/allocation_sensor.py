@@ -28,6 +28,7 @@ from orchestration.assets.serving import serving_metadata
 from orchestration.assets.weights import weights_keys, weights_metadata
 from orchestration.installation import Installation
 from orchestration.names import ALLOCATION_TAGS, TRIGGER_TAG, serving_key
+from orchestration.profiling.record import ProfileRecord
 from serving.config import Fleet, StateFolder
 from serving.weights import checkpoint_path
 
@@ -83,18 +84,19 @@ def _looking(installation: Installation, tick_s: float) -> Iterator[Iterator[Sna
     watch = FleetWatch({host.name: host_client(fleet, state, host.name) for host in fleet.hosts})
     traffic = TrafficSource(fleet, state)
     try:
-        yield _snapshots(watch, traffic, PlanRecord.of(state), tick_s)
+        yield _snapshots(watch, traffic, state, tick_s)
     finally:
         watch.stop()
         traffic.close()
 
 
 def _snapshots(
-    watch: FleetWatch, traffic: TrafficSource, record: PlanRecord, tick_s: float
+    watch: FleetWatch, traffic: TrafficSource, state: StateFolder, tick_s: float
 ) -> Iterator[Snapshot]:
+    record, profiles = PlanRecord.of(state), ProfileRecord.of(state)
     end = time.monotonic() + tick_s
     while True:
-        yield snapshot_of(watch.states(), traffic.read(), record.read())
+        yield snapshot_of(watch.states(), traffic.read(), record.read(), profiles.read())
         left_s = end - time.monotonic()
         if left_s <= 0:
             return

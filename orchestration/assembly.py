@@ -6,6 +6,7 @@ from orchestration.allocation_job import allocation_job
 from orchestration.allocation_sensor import allocation_sensor
 from orchestration.assets.batch import batch_assets
 from orchestration.assets.decision import decide, plan_io_manager
+from orchestration.assets.profiles import profile_assets, profile_job
 from orchestration.assets.serving import serving_assets
 from orchestration.assets.weights import weights_assets, weights_keys
 from orchestration.batch_schedule import batch_job, batch_schedule
@@ -20,8 +21,14 @@ def build_definitions(installation: Installation) -> dg.Definitions:
     serving = serving_assets(fleet, weights_keys(fleet, state))
     allocation, batch = allocation_job(fleet), batch_job()
     return dg.Definitions(
-        assets=[*weights_assets(fleet, state), decide, serving, *batch_assets(fleet)],
-        jobs=[allocation, batch],
+        assets=[
+            *weights_assets(fleet, state),
+            decide,
+            serving,
+            *profile_assets(fleet),
+            *batch_assets(fleet),
+        ],
+        jobs=[allocation, batch, profile_job()],
         schedules=[batch_schedule(batch)],
         sensors=[allocation_sensor(allocation)],
         resources={

@@ -17,3 +17,11 @@ class PartitionBusy(BatchError):
 
 class GatewayAway(BatchError):
     """The gateway did not take requests for longer than the batch waits."""
+
+
+class ProfileError(TurntableError):
+    """A model's batch sizes cannot be measured now."""
+
+
+class Disturbed(ProfileError):
+    """Other work was on the engine while a batch size was measured."""

@@ -1,4 +1,8 @@
-"""Hotswaps of one run, side by side: each host is told at once, and waited for on its own."""
+"""Hotswaps of one run, side by side: each host is told at once, and waited for on its own.
+
+Before that every host is given the batch-size profiles of its hardware. A host that starts, or
+comes back, leads to a run, so none stays without; one that has a profile already changes nothing.
+"""
 
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +15,8 @@ from orchestration.allocation.plan import Plan
 from orchestration.allocation.snapshot import host_client
 from orchestration.allocation.standbys import standbys
 from orchestration.installation import Installation
+from orchestration.profiling.delivery import deliver
+from orchestration.profiling.record import ProfileRecord
 from serving.errors import HostError
 from serving.wire import Standbys, SwapCommand, SwapReport
 
@@ -82,16 +88,31 @@ class Hotswaps(dg.ConfigurableResource[None]):
             dg.get_dagster_logger().warning(f"{host} was not told its standbys: {error}")
 
     def start(self, orders: Iterable[SwapOrder]) -> None:
-        """Send every command now."""
+        """Send every command now, and profiles to the hosts without one."""
         for order in orders:
             self._started[order.host] = self._pool.submit(self._send, order)
+        for host in self.installation.fleet.hosts:
+            if host.name not in self._started:
+                self._pool.submit(self._deliver, host.name)
 
     def result(self, order: SwapOrder) -> SwapResult:
         """How the hotswap ended. Sends the command if this process did not."""
         started = self._started.get(order.host)  # none when the step alone is run again
         return started.result() if started is not None else self._send(order)
 
+    def _deliver(self, host: str) -> None:
+        """Give a host the profiles; what that fails at is no reason not to swap."""
+        fleet, state = self.installation.fleet, self.installation.state
+        known = {model.name for model in fleet.models}
+        profiles = [p for p in ProfileRecord.of(state).read() if p.model in known]
+        try:
+            with host_client(fleet, state, host) as client:
+                deliver(client, profiles)
+        except HostError as error:
+            dg.get_dagster_logger().warning(f"no batch-size profiles given to {host}: {error}")
+
     def _send(self, order: SwapOrder) -> SwapResult:
+        self._deliver(order.host)
         try:
             with host_client(self.installation.fleet, self.installation.state, order.host) as host:
                 report = host.swap(order.command)

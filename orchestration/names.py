@@ -8,12 +8,14 @@ TRAFFIC = AssetKey("traffic_statistics")
 PLAN = AssetKey("allocation_plan")
 PROMPTS = AssetKey("batch_prompts")
 COMPLETIONS = AssetKey("batch_completions")
+PROFILES = AssetKey("batch_size_profiles")
 
 OWNERS = ["team:serving"]
 
 ALLOCATION_TAGS = {RUN_KIND_TAG: ALLOCATION}
 BATCH_TAGS = {RUN_KIND_TAG: BATCH}
 WEIGHTS_TAGS = {RUN_KIND_TAG: "weights"}
+PROFILE_TAGS = {RUN_KIND_TAG: "profile"}
 
 TRIGGER_TAG = "turntable/trigger"
 """On an allocation run: what it answers to."""

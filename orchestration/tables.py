@@ -8,6 +8,7 @@ import msgspec
 
 from analytics.traffic import ModelTraffic
 from orchestration.allocation.plan import Plan
+from orchestration.profiling.figures import SizeFigures
 from serving.wire import HostState, SwapReport
 
 NONE = "-"
@@ -42,8 +43,10 @@ def hosts_table(states: Mapping[str, HostState | None]) -> dg.MetadataValue:
         "plan",
         "interactive",
         "batch",
+        "held",
         "waiting",
         "slots",
+        "cap",
         "tiers",
     ]
     return table((_host_row(host, state) for host, state in states.items()), columns)
@@ -70,6 +73,10 @@ def models_table(plan: Plan) -> dg.MetadataValue:
         "batch tokens/s",
         "interactive waiting",
         "batch waiting",
+        "batch held",
+        "capped replicas",
+        "a replica's tokens/s",
+        "known",
     ]
     return table(
         (
@@ -81,6 +88,10 @@ def models_table(plan: Plan) -> dg.MetadataValue:
                 "batch tokens/s": round(demand.batch_tokens_per_s, 1),
                 "interactive waiting": demand.waiting_interactive,
                 "batch waiting": demand.waiting_batch,
+                "batch held": demand.held_batch,
+                "capped replicas": demand.capped_replicas,
+                "a replica's tokens/s": round(plan.capacity[model].tokens_per_s, 1),
+                "known": plan.capacity[model].source,
             }
             for model, demand in plan.demand.items()
         ),
@@ -110,6 +121,34 @@ def swaps_table(reports: Iterable[SwapReport]) -> dg.MetadataValue:
     )
 
 
+def sizes_table(figures: Iterable[SizeFigures]) -> dg.MetadataValue:
+    """A batch-size profile, one row a batch size."""
+    columns = [
+        "batch size",
+        "tokens/s",
+        "TPOT p50 ms",
+        "TPOT p99 ms",
+        "TTFT p50 ms",
+        "TTFT p99 ms",
+        "rounds disturbed",
+    ]
+    return table(
+        (
+            {
+                "batch size": one.batch_size,
+                "tokens/s": round(one.tokens_per_s, 1),
+                "TPOT p50 ms": 1000 * one.tpot_p50_s,
+                "TPOT p99 ms": 1000 * one.tpot_p99_s,
+                "TTFT p50 ms": 1000 * one.ttft_p50_s,
+                "TTFT p99 ms": 1000 * one.ttft_p99_s,
+                "rounds disturbed": one.disturbed,
+            }
+            for one in figures
+        ),
+        columns,
+    )
+
+
 def timings_table(timings_s: Mapping[str, float]) -> dg.MetadataValue:
     """How long each part took."""
     return table(
@@ -128,8 +167,10 @@ def _host_row(host: str, state: HostState | None) -> dict[str, Any]:
         "plan": state.plan_id,
         "interactive": state.running.interactive,
         "batch": state.running.batch,
+        "held": state.held,
         "waiting": state.waiting.interactive + state.waiting.batch,
         "slots": state.slots,
+        "cap": state.interactive_cap,
         "tiers": ", ".join(f"{model} {tier}" for model, tier in state.tiers.items()),
     }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import duckdb
 
 from analytics.events import (
+    BatchSizePoint,
     EngineSample,
     Event,
     Eviction,
@@ -23,6 +24,7 @@ _TIME_COLUMNS: dict[type[Event], str] = {
     Eviction: "evicted_at",
     Swap: "ended_at",
     PlanMade: "made_at",
+    BatchSizePoint: "measured_at",
 }
 _SAMPLES: frozenset[type[Event]] = frozenset({GatewaySample, EngineSample})
 

@@ -23,7 +23,14 @@ CREATE TABLE IF NOT EXISTS writers (
 """
 """One row a writing process: its last committed batch, and how many events it gave up."""
 
-_VIEW_FILES = ("present.sql", "traffic.sql", "series.sql", "swaps.sql")
+_VIEW_FILES = (
+    "present.sql",
+    "squeeze.sql",
+    "traffic.sql",
+    "series.sql",
+    "swaps.sql",
+    "profiles.sql",
+)
 """In order: later files use what earlier ones define."""
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from orchestration.allocation.capacity import Capacity
 from orchestration.allocation.demand import ModelDemand
 
 
@@ -29,6 +30,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: dict[str, str]
     """For every model: why it gets, keeps, gives up or does not get replicas."""
     demand: dict[str, ModelDemand]
+    capacity: dict[str, Capacity] = {}
+    """What one replica of each model does."""
     changed: tuple[str, ...] = ()
     """Models that other hosts serve than the plan before said; all, if there was none before."""
 

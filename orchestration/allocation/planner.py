@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
-from orchestration.allocation.demand import ModelDemand, offered_work
+from orchestration.allocation.capacity import capacities
+from orchestration.allocation.demand import offered_work
+from orchestration.allocation.need import Need
 from orchestration.allocation.plan import Move, Plan
 from orchestration.allocation.pool import Place, held_counts, places
 from orchestration.allocation.seats import Seat, ranked_seats
 from serving.config import Fleet
-from serving.wire import HostState
+from serving.wire import BatchSizeProfile, HostState
 
 SWAP_COST = {"awake": 0, "asleep": 1, "parked": 2, "disk": 3, "absent": 4}
 """Order of cheapness of waking a model from each residency tier."""
@@ -26,21 +28,29 @@ def propose(
     traffic: Iterable[ModelTraffic],
     *,
     now: float,
+    profiles: Iterable[BatchSizeProfile] = (),
     swapped_at: Mapping[str, float] | None = None,
     last_plan_id: int = 0,
     trigger: str = "asked for",
 ) -> Plan:
     """The plan for what is seen: a hotswap for every host that should change, and why.
 
-    `host_states` maps host names to states, None for an unreachable host. `swapped_at` says when
-    hosts were last given a model, for the cooldown. The plan's id is above `last_plan_id` and
+    `host_states` maps host names to states, None for an unreachable host. `profiles` say what a
+    replica does, where they were measured. `swapped_at` says when hosts were last given a model,
+    for the cooldown. The plan's id is above `last_plan_id` and
     above every plan a host obeyed.
     """
-    demand = offered_work(fleet, traffic, host_states)
+    rows = list(traffic)
+    demand = offered_work(fleet, rows, host_states)
+    capacity = capacities(fleet, profiles, host_states, rows)
+    needs = {
+        model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
+        for model in fleet.models
+    }
     pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
     held = held_counts(pool)
-    chosen = _choose(fleet, demand, pool, held)
-    moves = _assign(fleet, demand, pool, held, chosen)
+    chosen = _choose(needs, pool, held)
+    moves = _assign(needs, pool, held, chosen)
     seen = [state.plan_id for state in host_states.values() if state is not None]
     after = _after(pool, moves)
     replicas = held_counts(after)
@@ -52,28 +62,26 @@ def propose(
         grants={p.host: (p.model,) if p.serves and p.model else () for p in after},
         replicas={model.name: replicas[model.name] for model in fleet.models},
         verdicts={
-            model.name: reasons.verdict(
-                model, demand[model.name], pool, held[model.name], replicas[model.name]
-            )
-            for model in fleet.models
+            name: reasons.verdict(need, pool, held[name], replicas[name])
+            for name, need in needs.items()
         },
         demand=demand,
+        capacity=capacity,
     )
 
 
 def _choose(
-    fleet: Fleet, demand: Mapping[str, ModelDemand], pool: Sequence[Place], held: Mapping[str, int]
+    needs: Mapping[str, Need], pool: Sequence[Place], held: Mapping[str, int]
 ) -> list[Seat]:
     """The most valuable seats, one for each movable host; pinned hosts keep theirs anyway."""
     pinned = held_counts(place for place in pool if not place.movable)
     free = sum(place.movable for place in pool)
-    seats = ranked_seats(fleet, demand, held, hosts=len(pool))
+    seats = ranked_seats(needs, held, hosts=len(pool))
     return [seat for seat in seats if seat.number > pinned[seat.model]][:free]
 
 
 def _assign(
-    fleet: Fleet,
-    demand: Mapping[str, ModelDemand],
+    needs: Mapping[str, Need],
     pool: Sequence[Place],
     held: Mapping[str, int],
     chosen: Sequence[Seat],
@@ -92,7 +100,7 @@ def _assign(
         if place.model is not None:
             surplus[place.model] -= 1
             counts[place.model] -= 1
-        why = reasons.move(seat, fleet.model(seat.model), demand, place, fleet, counts)
+        why = reasons.move(seat, needs, place, counts)
         moves.append(Move(host=place.host, from_model=place.model, to_model=seat.model, reason=why))
     return moves
 

@@ -115,5 +115,5 @@ def _serving(state: HostState, known: set[str], age_s: float, cooldown_s: float)
         pinned_because=because,
         tiers=state.tiers,
         interactive=state.running.interactive + state.waiting.interactive,
-        batch=state.running.batch + state.waiting.batch,
+        batch=state.running.batch + state.waiting.batch + state.held,
     )

@@ -3,47 +3,40 @@
 from collections.abc import Mapping, Sequence
 
 from orchestration.allocation.demand import ModelDemand
+from orchestration.allocation.need import Need
 from orchestration.allocation.pool import Place
-from orchestration.allocation.seats import Rank, Seat, load_replicas
-from serving.config import Fleet, ModelSettings
+from orchestration.allocation.seats import Rank, Seat
 
 
-def move(
-    seat: Seat,
-    model: ModelSettings,
-    demand: Mapping[str, ModelDemand],
-    place: Place,
-    fleet: Fleet,
-    left: Mapping[str, int],
-) -> str:
+def move(seat: Seat, needs: Mapping[str, Need], place: Place, left: Mapping[str, int]) -> str:
     """Why `place` is given the model of `seat`; `left` counts replicas after it is taken away."""
-    gain = _gain(seat, model, demand[model.name])
+    gain = _gain(seat, needs[seat.model])
     if place.model is None:
         return f"{gain}; {place.host} serves no model of the fleet"
-    giver = fleet.model(place.model)
+    giver = needs[place.model]
     return (
-        f"{gain}; {place.host} leaves {giver.name}, which keeps "
-        f"{_count(left[giver.name], 'replica')} (minimum {giver.min_replicas}) for "
-        f"{_load(giver, demand[giver.name])}"
+        f"{gain}; {place.host} leaves {place.model}, which keeps "
+        f"{_count(left[place.model], 'replica')} (minimum {giver.model.min_replicas}) for "
+        f"{_load(giver)}"
     )
 
 
-def verdict(
-    model: ModelSettings, demand: ModelDemand, pool: Sequence[Place], before: int, after: int
-) -> str:
+def verdict(need: Need, pool: Sequence[Place], before: int, after: int) -> str:
     """Why the model goes from `before` to `after` replicas, or stays."""
-    need = f"{_load(model, demand)}{_waiting(demand)}"
+    model = need.model
+    wanted = f"{_load(need)}{_waiting(need.demand)}"
     bounds = f"minimum {model.min_replicas}, maximum {model.max_replicas}"
     if after != before:
         change = f"from {before} to {_count(after, 'replica')}"
-        return f"{change} ({bounds}) for {need}"
-    short = _shortage(model, demand, after)
+        return f"{change} ({bounds}) for {wanted}"
+    short = _shortage(need, after)
     if short is None:
-        return f"stays at {_count(after, 'replica')} ({bounds}) for {need}: enough"
-    return f"stays at {_count(after, 'replica')} ({bounds}) for {need}: {short}; {_hosts(pool)}"
+        return f"stays at {_count(after, 'replica')} ({bounds}) for {wanted}: enough"
+    return f"stays at {_count(after, 'replica')} ({bounds}) for {wanted}: {short}; {_hosts(pool)}"
 
 
-def _gain(seat: Seat, model: ModelSettings, demand: ModelDemand) -> str:
+def _gain(seat: Seat, need: Need) -> str:
+    model, demand = need.model, need.demand
     replicas = _count(seat.number - 1, "replica")
     match seat.rank:
         case Rank.MINIMUM:
@@ -55,33 +48,41 @@ def _gain(seat: Seat, model: ModelSettings, demand: ModelDemand) -> str:
             waiting = _count(demand.waiting_batch, "batch request")
             return f"{model.name} has {waiting} waiting and no replica"
         case Rank.INTERACTIVE_LOAD | Rank.BATCH_LOAD | Rank.IN_USE:
-            return f"{model.name} has {replicas} for {_load(model, demand)}"
+            return f"{model.name} has {replicas} for {_load(need)}"
         case _:
             return f"no model needs the host more than {model.name}"
 
 
-def _load(model: ModelSettings, demand: ModelDemand) -> str:
-    interactive = load_replicas(model, demand.interactive_tokens_per_s)
-    batch = load_replicas(model, demand.batch_tokens_per_s)
-    if not (interactive or batch):
+def _load(need: Need) -> str:
+    """The load in replicas, and what a replica does."""
+    if not (need.interactive or need.batch):
         return "no load"
-    return f"a load of {interactive + batch:.2f} replicas ({interactive:.2f} interactive)"
+    kept = need.kept_from_batch
+    squeezed = f", {kept:.2f} kept from batch by the interactive cap" if kept > 0.005 else ""
+    return (
+        f"a load of {need.interactive + need.batch:.2f} replicas "
+        f"({need.interactive:.2f} interactive){squeezed}, each "
+        f"{need.capacity.tokens_per_s:.0f} tokens/s {need.capacity.source}"
+    )
 
 
 def _waiting(demand: ModelDemand) -> str:
     if not (demand.waiting_interactive or demand.waiting_batch):
         return ""
-    return f", {demand.waiting_interactive} interactive and {demand.waiting_batch} batch waiting"
+    held = f" ({demand.held_batch} of them held)" if demand.held_batch else ""
+    return (
+        f", {demand.waiting_interactive} interactive and {demand.waiting_batch} batch waiting{held}"
+    )
 
 
-def _shortage(model: ModelSettings, demand: ModelDemand, replicas: int) -> str | None:
+def _shortage(need: Need, replicas: int) -> str | None:
     """What is missing although nothing changes, if anything is."""
+    model, demand = need.model, need.demand
     if replicas < model.min_replicas:
         return "below its minimum"
     if replicas == 0 and (demand.waiting_interactive or demand.waiting_batch):
         return "it has none" if model.max_replicas else "its maximum is 0"
-    total = demand.interactive_tokens_per_s + demand.batch_tokens_per_s
-    if load_replicas(model, total) <= replicas + 0.005:
+    if need.missing(replicas) <= 0.005:
         return None
     if replicas >= model.max_replicas:
         return "at its maximum"

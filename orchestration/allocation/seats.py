@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from orchestration.allocation.demand import ModelDemand
-from serving.config import Fleet, ModelSettings
+from orchestration.allocation.need import Need
 
 HOLD = 0.25
 """Load, in replicas, that a move must gain beyond what it takes away."""
@@ -42,52 +42,41 @@ class Seat(NamedTuple):
     number: int
 
 
-def load_replicas(model: ModelSettings, tokens_per_s: float) -> float:
-    """Work in units of what one replica does."""
-    return tokens_per_s / model.replica_tokens_per_s
-
-
-def ranked_seats(
-    fleet: Fleet, demand: Mapping[str, ModelDemand], held: Mapping[str, int], hosts: int
-) -> list[Seat]:
+def ranked_seats(needs: Mapping[str, Need], held: Mapping[str, int], hosts: int) -> list[Seat]:
     """Every seat that could matter to a pool of `hosts`, most valuable first.
 
-    `held` is how many replicas each model has now. Ties go to held seats, then to the order of
-    the fleet file.
+    `needs` is in the order of the fleet file, `held` is how many replicas each model has now.
+    Ties go to held seats, then to that order.
     """
     seats = []
-    for model in fleet.models:
-        now = held.get(model.name, 0)
-        last = max(min(model.max_replicas, hosts), now)
+    for name, need in needs.items():
+        now = held.get(name, 0)
+        last = max(min(need.model.max_replicas, hosts), now)
         for number in range(1, last + 1):
-            rank, amount = _worth(model, demand[model.name], number, now)
-            seats.append(Seat(rank, amount, number <= now, model.name, number))
-    order = {model.name: place for place, model in enumerate(fleet.models)}
+            rank, amount = _worth(need, number, now)
+            seats.append(Seat(rank, amount, number <= now, name, number))
+    order = {name: place for place, name in enumerate(needs)}
     return sorted(seats, key=lambda s: (-s.rank, -s.amount, not s.held, order[s.model], s.number))
 
 
-def _worth(model: ModelSettings, demand: ModelDemand, number: int, held: int) -> tuple[Rank, float]:
+def _worth(need: Need, number: int, held: int) -> tuple[Rank, float]:
     """Rank and amount of one seat."""
     is_held = number <= held
-    if number <= model.min_replicas:
+    if number <= need.model.min_replicas:
         return Rank.MINIMUM, 1.0
-    if number > model.max_replicas:
+    if number > need.model.max_replicas:
         return Rank.OVER_MAXIMUM, 0.0
-    by_load = _by_load(model, demand, number, is_held)
-    return max(by_load, _first_seat(demand, is_held)) if number == 1 else by_load
+    by_load = _by_load(need, number, is_held)
+    return max(by_load, _first_seat(need.demand, is_held)) if number == 1 else by_load
 
 
-def _by_load(
-    model: ModelSettings, demand: ModelDemand, number: int, is_held: bool
-) -> tuple[Rank, float]:
+def _by_load(need: Need, number: int, is_held: bool) -> tuple[Rank, float]:
     """The worth of one seat by the load that the seats before it leave over."""
     hold = HOLD if is_held else 0.0
-    interactive = load_replicas(model, demand.interactive_tokens_per_s)
-    missing = interactive - (number - 1) + hold
+    missing = need.interactive - (number - 1) + hold
     if missing > HOLD:
         return Rank.INTERACTIVE_LOAD, min(missing, 1.0 + hold)
-    total = interactive + load_replicas(model, demand.batch_tokens_per_s)
-    missing = total - (number - 1) + hold
+    missing = need.missing(number - 1) + hold
     if missing > HOLD:
         return Rank.BATCH_LOAD, min(missing, 1.0 + hold)
     return (Rank.KEPT if is_held else Rank.UNNEEDED), 0.0

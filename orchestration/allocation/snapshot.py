@@ -16,10 +16,11 @@ from analytics.traffic import ModelTraffic, TrafficReader
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from orchestration.allocation.record import PlanRecord
+from orchestration.profiling.record import ProfileRecord
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
 from serving.errors import HostUnreachable
-from serving.wire import HostState
+from serving.wire import BatchSizeProfile, HostState
 
 UNREACHABLE_AFTER_S = 1.0
 """A host that does not answer for this long is taken for unreachable."""
@@ -38,6 +39,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Why there are no traffic statistics, if there are none."""
     swapped_at: dict[str, float]
     last_plan: Plan | None
+    profiles: list[BatchSizeProfile] = []
+    """What replicas were measured to do."""
 
 
 class TrafficSource:
@@ -95,13 +98,15 @@ def take_snapshot(fleet: Fleet, state: StateFolder) -> Snapshot:
         traffic = source.read()
         source.close()
         by_host = dict(zip((host.name for host in fleet.hosts), states, strict=True))
-    return snapshot_of(by_host, traffic, PlanRecord.of(state).read())
+    profiles = ProfileRecord.of(state).read()
+    return snapshot_of(by_host, traffic, PlanRecord.of(state).read(), profiles)
 
 
 def snapshot_of(
     states: dict[str, HostState | None],
     traffic: tuple[list[ModelTraffic], dict[str, float], str | None],
     last_plan: Plan | None,
+    profiles: list[BatchSizeProfile],
 ) -> Snapshot:
     """Put together what was read. The last plan's moves count as swaps from when it was made."""
     rows, swapped_at, error = traffic
@@ -116,6 +121,7 @@ def snapshot_of(
         traffic_error=error,
         swapped_at=since,
         last_plan=last_plan,
+        profiles=profiles,
     )
 
 
@@ -127,6 +133,7 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
         snapshot.states,
         snapshot.traffic,
         now=snapshot.taken_at,
+        profiles=snapshot.profiles,
         swapped_at=snapshot.swapped_at,
         last_plan_id=last.plan_id if last is not None else 0,
         trigger=trigger,

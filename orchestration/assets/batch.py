@@ -15,7 +15,7 @@ from orchestration.batch.prompts import read_prompt_file, read_prompts
 from orchestration.errors import BatchError
 from orchestration.installation import Installation
 from orchestration.names import COMPLETIONS, OWNERS, PROMPTS, serving_key
-from serving.config import Fleet, StateFolder
+from serving.config import BATCH_ACCOUNT, Fleet, StateFolder
 
 FIRST_DAY = "2026-01-01"
 DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
@@ -88,7 +88,7 @@ def batch_assets(fleet: Fleet) -> list[dg.AssetsDefinition]:
                     prompts,
                     checkpoint_file(state, day),
                     completion_file(state, day),
-                    batch_settings(installation.fleet, config),
+                    batch_settings(installation.fleet, config, api_key=state.token(BATCH_ACCOUNT)),
                     context.log.info,
                 )
             )
@@ -127,11 +127,12 @@ def batch_prompts(
     )
 
 
-def batch_settings(fleet: Fleet, config: BatchConfig) -> BatchSettings:
+def batch_settings(fleet: Fleet, config: BatchConfig, *, api_key: str) -> BatchSettings:
     """Where and how to ask."""
     gateway = fleet.gateway
     return BatchSettings(
         base_url=f"http://{gateway.address}:{gateway.port}",
+        api_key=api_key,
         windows={
             model.name: config.window or model.slots * max(1, model.max_replicas)
             for model in fleet.models

@@ -28,6 +28,7 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a partition is asked for."""
 
     base_url: str
+    api_key: str
     windows: dict[str, int]
     """Open requests of each model."""
     patience_s: float
@@ -125,6 +126,7 @@ async def _ask_all(
         prompts,
         settings.base_url,
         keep,
+        api_key=settings.api_key,
         windows=settings.windows,
         patience_s=settings.patience_s,
         request_s=settings.request_s,

@@ -57,6 +57,7 @@ async def complete(
     base_url: str,
     keep: Keep,
     *,
+    api_key: str,
     windows: Mapping[str, int],
     patience_s: float,
     request_s: float,
@@ -70,7 +71,10 @@ async def complete(
     for prompt in prompts:
         by_model.setdefault(prompt.model, []).append(prompt)
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=base_url, timeout=request_s, limits=limits) as client:
+    headers = {"Authorization": f"Bearer {api_key}"}
+    async with httpx.AsyncClient(
+        base_url=base_url, timeout=request_s, limits=limits, headers=headers
+    ) as client:
         try:
             async with asyncio.TaskGroup() as group:
                 for model, rows in by_model.items():

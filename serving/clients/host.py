@@ -8,6 +8,7 @@ import msgspec
 
 from serving.errors import HostError, HostUnreachable, PlanRefused
 from serving.wire import (
+    BatchSizeProfile,
     HostState,
     IdleTier,
     Standbys,
@@ -67,6 +68,14 @@ class HostClient:
     def want(self, standbys: Standbys) -> None:
         """Say which models are wanted ready on the host. Raises PlanRefused for an older plan."""
         self._ask("PUT", "/standbys", content=msgspec.json.encode(standbys), timeout=_ANSWER_S)
+
+    def give_profile(self, profile: BatchSizeProfile) -> None:
+        """Have the host begin the model's interactive cap from this profile, and keep it.
+
+        Raises PlanRefused when the host does not know the model.
+        """
+        body = msgspec.json.encode(profile)
+        self._ask("PUT", f"/profiles/{profile.model}", content=body, timeout=_ANSWER_S)
 
     def ready(self) -> bool:
         """Whether the host serves its awake model now; False also when it cannot be reached."""

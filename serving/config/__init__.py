@@ -5,6 +5,8 @@ a checkpoint.
 """
 
 from serving.config.fleet import (
+    BATCH_ACCOUNT,
+    ApiKey,
     Fleet,
     GatewaySettings,
     HostSettings,
@@ -15,6 +17,8 @@ from serving.config.fleet import (
 from serving.config.state import StateFolder
 
 __all__ = [
+    "BATCH_ACCOUNT",
+    "ApiKey",
     "Fleet",
     "GatewaySettings",
     "HostSettings",

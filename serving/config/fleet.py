@@ -14,7 +14,12 @@ from serving.errors import ConfigError
 
 ModelName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+AccountName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,63}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+BATCH_ACCOUNT = "batch"
+"""Turntable's own batch work; its key is a token of the state folder."""
 
 
 class _Section(BaseModel):
@@ -80,12 +85,18 @@ class ModelSettings(_Section):
     kv_cache_gib: float = Field(1.0, gt=0, description="KV cache of one awake engine")
     slots: int = Field(32, ge=1, description="largest running batch of one engine")
     interactive_cap: int = Field(
-        8, ge=1, description="largest running batch while interactive work is present"
+        8,
+        ge=1,
+        description="largest running batch while interactive work is present, at first: from there "
+        "it follows `service_levels.tpot_s`",
     )
     min_replicas: int = Field(0, ge=0, description="kept awake however quiet it is")
     max_replicas: int = Field(1, ge=0, description="never more, however busy it is")
     replica_tokens_per_s: float = Field(
-        200.0, gt=0, description="work one replica does at the service level (prompt + output)"
+        200.0,
+        gt=0,
+        description="work one replica does at the service level (prompt + output), as long as no "
+        "batch-size profile was measured",
     )
     service_levels: ServiceLevels = Field(
         ServiceLevels(), description="what interactive users are promised"
@@ -148,6 +159,21 @@ class GatewaySettings(_Section):
     )
 
 
+class ApiKey(_Section):
+    """A client of the gateway. Without any, the gateway takes every request.
+
+    The key itself stands nowhere: `printf %s "$KEY" | sha256sum` gives what to write here.
+    """
+
+    name: AccountName = Field(description="of the account, in events; several keys may share it")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of the key, as 64 hexadecimal digits"
+    )
+    weight: float = Field(
+        1.0, gt=0, description="share of a busy engine, against the other accounts of a class"
+    )
+
+
 class StoreSettings(_Section):
     """The process that owns the traffic database."""
 
@@ -193,6 +219,9 @@ class Fleet(_Section):
     allocation: AllocationSettings = Field(
         AllocationSettings(), description="how readily models move"
     )
+    keys: list[ApiKey] = Field(
+        default_factory=list, description="who may use the gateway; absent: everybody"
+    )
     hosts: list[HostSettings] = Field(min_length=1, description="the fixed pool")
     models: list[ModelSettings] = Field(min_length=1, description="the model registry")
 
@@ -220,6 +249,8 @@ class Fleet(_Section):
             + [f"{s.address}:{s.port}" for s in (self.gateway, self.store, self.dagster)]
             + [f"{self.dagster.address}:{self.dagster.code_port}"],
         )
+        _unique("keys[].sha256", [key.sha256 for key in self.keys])
+        _one_weight(self.keys)
         known = {model.name for model in self.models}
         for host in self.hosts:
             if host.starts_with is not None and host.starts_with not in known:
@@ -239,6 +270,15 @@ def _unique(what: str, values: list[str]) -> None:
     doubled = sorted({value for value in values if values.count(value) > 1})
     if doubled:
         raise ValueError(f"{what} must differ, but {', '.join(doubled)} stands there twice")
+
+
+def _one_weight(keys: list[ApiKey]) -> None:
+    weights: dict[str, float] = {}
+    for key in keys:
+        if key.name == BATCH_ACCOUNT:
+            raise ValueError(f"keys: the name {BATCH_ACCOUNT!r} is that of the fleet's own work")
+        if weights.setdefault(key.name, key.weight) != key.weight:
+            raise ValueError(f"keys of {key.name}: one account has one weight")
 
 
 def load_fleet(path: Path) -> Fleet:

@@ -31,6 +31,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("models[].source, kind: hub", fleet.HubSource),
     ("models[].source, kind: local", fleet.LocalSource),
     ("models[].source, kind: random", fleet.RandomSource),
+    ("keys[]", fleet.ApiKey),
     ("gateway", fleet.GatewaySettings),
     ("store", fleet.StoreSettings),
     ("weights", fleet.WeightsSettings),

@@ -60,6 +60,11 @@ class StateFolder:
         return self.folder("plans")
 
     @property
+    def profiles(self) -> Path:
+        """Batch-size profiles, one file a model and hardware."""
+        return self.folder("profiles")
+
+    @property
     def prompts(self) -> Path:
         """Batch input: one prompt file a day, `<YYYY-MM-DD>.parquet`.
 

@@ -20,6 +20,7 @@ from serving.errors import PlanRefused, TurntableError, WireError
 from serving.wire import (
     WIRE_HEADER,
     WIRE_VERSION,
+    BatchSizeProfile,
     GenerateRequest,
     Standbys,
     SwapCommand,
@@ -83,6 +84,18 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
     async def standbys(request: Request) -> Response:
         wanted = _decoded(msgspec.json.Decoder(Standbys), await request.body(), view)
         await owner.want(wanted)
+        return Response(status_code=204, headers=_WIRE)
+
+    @app.put("/profiles/{model}", dependencies=admin)
+    async def profile(model: str, request: Request) -> Response:
+        given = _decoded(msgspec.json.Decoder(BatchSizeProfile), await request.body(), view)
+        if given.model != model:
+            raise WireError(
+                f"the profile is of {given.model}",
+                where=f"PUT /profiles/{model}",
+                fix="Send it to its own model's address.",
+            )
+        await owner.take_profile(given)
         return Response(status_code=204, headers=_WIRE)
 
     @app.delete("/awake/{plan_id}", dependencies=admin)

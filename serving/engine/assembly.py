@@ -14,11 +14,13 @@ from serving.engine.app import build_app
 from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.device import DeviceBudget
-from serving.engine.decisions.host import Limits
+from serving.engine.decisions.limits import CPU_PROMPTS, CUDA_PROMPTS, Limits
 from serving.engine.engines import Engines
+from serving.engine.hardware import hardware
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
+from serving.engine.profiles import ProfileFolder
 from serving.engine.protocol import DeviceMemory, EngineFactory, Weights
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
@@ -88,27 +90,24 @@ def assemble(
     """
     options = options or HostOptions()
     settings, plan_file, metrics = fleet.host(name), PlanFile(state.host(name)), HostMetrics()
-    obeyed = plan_file.read()
+    obeyed, profiles = plan_file.read(), ProfileFolder(state.host(name))
     decisions = HostDecisions(
         name,
-        {
-            model.name: Limits(
-                model.slots, model.interactive_cap, _kv_cache_in_host_ram(model, settings)
-            )
-            for model in fleet.models
-        },
+        {model.name: _limits(model, settings) for model in fleet.models},
         budget_bytes=int(settings.host_memory_gib * _GIB),
         device_bytes=_gib_or_none(settings.device_memory_gib),
         device=_device(settings),
         standbys=[model.name for model in fleet.models if model.min_replicas > 0],
         drain_s=options.drain_s,
         obeyed=obeyed,
+        profiles=profiles.read(),
     )
-    view = StateView(decisions)
+    view = StateView(decisions, hardware(settings))
     owner = HostOwner(
         decisions,
         lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost, weights=weights),
         plan_file=plan_file,
+        profiles=profiles,
         sink=sink,
         metrics=metrics,
         changed=view.changed,
@@ -122,6 +121,16 @@ def assemble(
     host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
+
+
+def _limits(model: ModelSettings, host: HostSettings) -> Limits:
+    return Limits(
+        slots=model.slots,
+        interactive_cap=model.interactive_cap,
+        kv_cache_bytes=_kv_cache_in_host_ram(model, host),
+        tpot_s=model.service_levels.tpot_s,
+        prompts=CUDA_PROMPTS if host.accelerator == "cuda" else CPU_PROMPTS,
+    )
 
 
 def _device(settings: HostSettings) -> DeviceBudget | None:

@@ -19,6 +19,7 @@ from serving.engine.protocol import (
     EngineFailed,
     EngineOutput,
     SleepLevel,
+    Steering,
     Weights,
 )
 from serving.wire import GenerateRequest, SamplingSpec, Tier, Tokens
@@ -150,6 +151,12 @@ class Engines:
         if engine is None:
             raise self._gone(model)
         return engine.generate(key, request)
+
+    async def steer(self, model: str, steering: Steering) -> None:
+        """Hold the scheduler of `model` to `steering`; without a process it holds nothing."""
+        engine = self._engines.get(model)
+        if engine is not None:
+            await engine.steer(steering)
 
     def memory_bytes(self) -> dict[str, int]:
         """What each engine with a process holds of host RAM."""

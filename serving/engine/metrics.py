@@ -18,6 +18,14 @@ class HostMetrics:
         self._waiting = Gauge(
             "turntable_waiting", "Generations without a slot", ["class"], registry=self.registry
         )
+        self._held = Gauge(
+            "turntable_held", "Batch generations evicted in place", registry=self.registry
+        )
+        self._cap = Gauge(
+            "turntable_interactive_cap",
+            "Largest running batch while interactive work is present",
+            registry=self.registry,
+        )
         self._awake = Gauge(
             "turntable_awake", "1 for the awake model", ["model"], registry=self.registry
         )
@@ -32,8 +40,14 @@ class HostMetrics:
         )
         self._evictions = Counter(
             "turntable_evictions",
-            "Running generations handed back",
-            ["model", "reason"],
+            "Running generations handed back, or held in place",
+            ["model", "reason", "in_place"],
+            registry=self.registry,
+        )
+        self._releases = Counter(
+            "turntable_releases",
+            "Held generations that went on in place",
+            ["model"],
             registry=self.registry,
         )
         self._tokens = Counter(
@@ -75,9 +89,13 @@ class HostMetrics:
         self._ended.labels(request.model, request.request_class, outcome).inc()
         return outcome
 
-    def evicted(self, request: GenerateRequest, reason: str) -> None:
-        """A running generation is being handed back."""
-        self._evictions.labels(request.model, reason).inc()
+    def evicted(self, request: GenerateRequest, reason: str, *, in_place: bool) -> None:
+        """A running generation is held, or being handed back."""
+        self._evictions.labels(request.model, reason, str(in_place).lower()).inc()
+
+    def released(self, request: GenerateRequest) -> None:
+        """A held generation goes on."""
+        self._releases.labels(request.model).inc()
 
     def swapped(self, report: SwapReport) -> None:
         """A hotswap ended."""
@@ -92,6 +110,8 @@ class HostMetrics:
             gauge.labels("batch").set(counts.batch)
         for model in state.tiers:
             self._awake.labels(model).set(model == state.awake_model)
+        self._held.set(state.held)
+        self._cap.set(state.interactive_cap)
         self._memory.set(state.memory_bytes)
         self._tokens.inc(output_tokens)
 

@@ -18,18 +18,25 @@ from serving.engine.decisions import events as ev
 from serving.engine.engines import Engines
 from serving.engine.metrics import HostMetrics
 from serving.engine.plan_file import PlanFile
+from serving.engine.profiles import ProfileFolder
 from serving.engine.records import EventSink
-from serving.engine.streams import GenerationStream, ending, pump
+from serving.engine.steering import SteeringLine
+from serving.engine.streams import GenerationStream, ending, pump, submitted
 from serving.errors import PlanRefused
 from serving.wire import (
     Admitted,
+    BatchSizeProfile,
     GenerateRequest,
+    Held,
     IdleTier,
+    Released,
     Standbys,
     SwapCommand,
     SwapReport,
     TierReport,
 )
+
+_GenerationEffect = ev.Admit | ev.Hold | ev.Release | ev.Halt | ev.Close | ev.Evicted
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +50,7 @@ class HostOwner:
         engines: Callable[[Callable[[str, str], None]], Engines],
         *,
         plan_file: PlanFile,
+        profiles: ProfileFolder,
         sink: EventSink,
         metrics: HostMetrics,
         changed: Callable[[], None] = lambda: None,
@@ -52,7 +60,8 @@ class HostOwner:
         self.ended = asyncio.Event()
         self.output_tokens = 0
         self.changed = changed
-        self._plan_file = plan_file
+        self._plan_file, self._profiles = plan_file, profiles
+        self._steering = SteeringLine(self.engines.steer)
         self._sink = sink
         self._metrics = metrics
         self._mailbox: asyncio.Queue[ev.Event] = asyncio.Queue()
@@ -76,12 +85,7 @@ class HostOwner:
         """Take a generation; its stream ends by itself, whatever happens."""
         stream = GenerationStream(f"{request.request_id}.{next(self._numbers)}", request)
         self._streams[stream.key] = stream
-        tokens = len(request.prompt_token_ids) + len(request.resumed_token_ids)
-        self.post(
-            ev.Submitted(
-                stream.key, request.model, request.request_class, request.evictable, tokens
-            )
-        )
+        self.post(submitted(stream))
         return stream
 
     def cancel(self, key: str) -> None:
@@ -123,6 +127,12 @@ class HostOwner:
         self.post(ev.CancelAsked(ticket, plan_id))
         await answer
 
+    async def take_profile(self, profile: BatchSizeProfile) -> None:
+        """Begin a model's interactive cap from a new profile. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.Profiled(ticket, profile))
+        await answer
+
     def _ticket(self) -> tuple[int, asyncio.Future[Any]]:
         ticket = next(self._numbers)
         self._answers[ticket] = asyncio.get_running_loop().create_future()
@@ -135,20 +145,18 @@ class HostOwner:
 
     def _perform(self, effect: ev.Effect) -> None:
         match effect:
-            case ev.Admit() | ev.Halt() | ev.Close() | ev.Evicted():
+            case ev.Admit() | ev.Hold() | ev.Release() | ev.Halt() | ev.Close() | ev.Evicted():
                 self._on_generation(effect)
+            case ev.Steer(model, steering):
+                self._steering.send(model, steering)
             case ev.Fetch() | ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
                 self._spawn(self._step(effect))
             case ev.Move():
                 self._spawn(self._move(effect))
-            case ev.DrainTimer(step, after_s):
-                self._later(after_s, ev.DrainExpired(step))
-            case ev.RetryTimer(after_s):
-                log.error("host failed", reason=self.decisions.failure, retry_in_s=after_s)
-                self._later(after_s, ev.RetryDue())
-            case ev.RememberPlan():
-                # Before anything else happens: a plan is obeyed once it is on disk.
-                self._plan_file.write(self.decisions.obeyed)
+            case ev.DrainTimer() | ev.RetryTimer():
+                self._set_timer(effect)
+            case ev.RememberPlan() | ev.RememberProfile():
+                self._remember(effect)
             case ev.Answer():
                 self._answer(effect)
             case ev.SwapEnded(command, report):
@@ -156,44 +164,74 @@ class HostOwner:
             case ev.ShutDown():
                 self.ended.set()
 
-    def _on_generation(self, effect: ev.Admit | ev.Halt | ev.Close | ev.Evicted) -> None:
+    def _set_timer(self, effect: ev.DrainTimer | ev.RetryTimer) -> None:
+        match effect:
+            case ev.DrainTimer(step, after_s):
+                self._later(after_s, ev.DrainExpired(step))
+            case ev.RetryTimer(after_s):
+                log.error("host failed", reason=self.decisions.failure, retry_in_s=after_s)
+                self._later(after_s, ev.RetryDue())
+
+    def _remember(self, effect: ev.RememberPlan | ev.RememberProfile) -> None:
+        """Before anything else happens: a plan is obeyed once it is on disk."""
+        match effect:
+            case ev.RememberPlan():
+                self._plan_file.write(self.decisions.obeyed)
+            case ev.RememberProfile(profile):
+                self._profiles.write(profile)
+
+    def _on_generation(self, effect: _GenerationEffect) -> None:
         stream = self._streams[effect.key]
         match effect:
             case ev.Admit(key, queue_s):
-                stream.frames.put_nowait(Admitted(self.decisions.host, queue_s))
-                self._metrics.admitted(stream.request, queue_s)
-                model = stream.request.model
-                stream.pump = asyncio.create_task(
-                    pump(
-                        stream,
-                        lambda: self.engines.generate(model, key, stream.request),
-                        self._on_progress,
-                    )
-                )
-                stream.pump.add_done_callback(lambda done: self.post(ending(key, done)))
+                self._admit(key, stream, queue_s)
             case ev.Halt():
                 assert stream.pump is not None
                 stream.pump.cancel()
             case ev.Close(key, frame):
-                del self._streams[key]
-                stream.close(frame)
-                outcome = self._metrics.closed(stream.request, frame)
-                log.info(
-                    "generation ended",
-                    request_id=stream.request.request_id,
-                    model=stream.request.model,
-                    request_class=stream.request.request_class,
-                    attempt=stream.request.attempt,
-                    outcome=outcome,
-                    output_tokens=stream.output_tokens,
-                )
+                self._close(key, stream, frame)
             case ev.Evicted(_, reason):
-                self._sink.append(
-                    records.eviction(
-                        self.decisions.host, stream.request, reason, stream.output_tokens
-                    )
-                )
-                self._metrics.evicted(stream.request, reason)
+                self._evicted(stream, reason, in_place=False)
+            case ev.Hold():
+                stream.frames.put_nowait(Held())
+                self._evicted(stream, "evicted", in_place=True)
+            case ev.Release():
+                stream.frames.put_nowait(Released())
+                self._metrics.released(stream.request)
+
+    def _admit(self, key: str, stream: GenerationStream, queue_s: float) -> None:
+        request = stream.request
+        stream.frames.put_nowait(Admitted(self.decisions.host, queue_s))
+        self._metrics.admitted(request, queue_s)
+        stream.pump = asyncio.create_task(
+            pump(
+                stream,
+                lambda: self.engines.generate(request.model, key, request),
+                self._on_progress,
+            )
+        )
+        stream.pump.add_done_callback(lambda done: self.post(ending(key, done)))
+
+    def _close(self, key: str, stream: GenerationStream, frame: ev.Terminal | None) -> None:
+        del self._streams[key]
+        stream.close(frame)
+        outcome = self._metrics.closed(stream.request, frame)
+        log.info(
+            "generation ended",
+            request_id=stream.request.request_id,
+            model=stream.request.model,
+            request_class=stream.request.request_class,
+            attempt=stream.request.attempt,
+            outcome=outcome,
+            output_tokens=stream.output_tokens,
+        )
+
+    def _evicted(self, stream: GenerationStream, reason: str, *, in_place: bool) -> None:
+        request, host = stream.request, self.decisions.host
+        self._sink.append(
+            records.eviction(host, request, reason, stream.output_tokens, in_place=in_place)
+        )
+        self._metrics.evicted(request, reason, in_place=in_place)
 
     def _on_progress(self, event: ev.Progressed) -> None:
         self.output_tokens += event.tokens

@@ -36,11 +36,14 @@ def engine_sample(state: HostState, output_tokens: int) -> EngineSample:
         interactive_cap=state.interactive_cap,
         output_tokens=output_tokens,
         memory_bytes=state.memory_bytes,
+        held_batch=state.held,
     )
 
 
-def eviction(host: str, request: GenerateRequest, reason: str, kept_tokens: int) -> Eviction:
-    """A running generation was handed back with `kept_tokens` output tokens."""
+def eviction(
+    host: str, request: GenerateRequest, reason: str, kept_tokens: int, *, in_place: bool
+) -> Eviction:
+    """A running generation was held or handed back with `kept_tokens` output tokens."""
     return Eviction(
         evicted_at=time.time(),
         host=host,
@@ -48,6 +51,7 @@ def eviction(host: str, request: GenerateRequest, reason: str, kept_tokens: int)
         request_id=request.request_id,
         reason=reason,
         kept_tokens=kept_tokens,
+        in_place=in_place,
     )
 
 

@@ -11,8 +11,9 @@ from serving.wire import WIRE_VERSION, HostState
 class StateView:
     """Snapshots of one host's decisions, numbered, with a long poll."""
 
-    def __init__(self, decisions: HostDecisions) -> None:
+    def __init__(self, decisions: HostDecisions, hardware: str = "") -> None:
         self._decisions = decisions
+        self._hardware = hardware
         self._boot_id = uuid4().hex
         self._revision = 1
         self._versions = _versions()
@@ -39,11 +40,13 @@ class StateView:
             tiers=dict(decisions.residency.tiers),
             running=running,
             waiting=waiting,
+            held=len(decisions.admission.held),
             slots=decisions.admission.slots,
             interactive_cap=decisions.admission.interactive_cap,
             memory_bytes=self._memory_bytes,
             device_bytes=self._device_bytes,
             versions=self._versions,
+            hardware=self._hardware,
             failure=decisions.failure,
             moving=decisions.residency.moving,
             tiers_wanted=decisions.tier_requests.wanted(),
@@ -81,7 +84,8 @@ class StateView:
     def sampled(self, memory_bytes: int, device_bytes: int = 0) -> None:
         """About once a second: count a revision if the load changed."""
         self._memory_bytes, self._device_bytes = memory_bytes, device_bytes
-        counts = self._decisions.admission.counts()
+        admission = self._decisions.admission
+        counts = (*admission.counts(), len(admission.held), admission.interactive_cap)
         if counts != self._seen_counts:
             self._seen_counts = counts
             self._advance()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from serving.engine.decisions.events import Progressed, StreamEnded, Terminal
+from serving.engine.decisions.events import Progressed, StreamEnded, Submitted, Terminal
 from serving.engine.protocol import EngineOutput, RequestRefused
 from serving.errors import HostError
 from serving.wire import Failed, Finished, Frame, GenerateRequest
@@ -34,6 +34,24 @@ class GenerationStream:
     async def __aiter__(self) -> AsyncIterator[Frame]:
         while (frame := await self.frames.get()) is not None:
             yield frame
+
+
+def submitted(stream: GenerationStream) -> Submitted:
+    """The event that a new generation is."""
+    request = stream.request
+    return Submitted(
+        stream.key,
+        request.model,
+        request.request_class,
+        request.evictable,
+        len(request.prompt_token_ids) + len(request.resumed_token_ids),
+        account=request.account,
+        weight=request.weight,
+        remaining_tokens=max(0, request.sampling.max_tokens - len(request.resumed_token_ids)),
+        resumed=bool(request.resumed_token_ids),
+        deadline_s=request.deadline_s,
+        evictions=request.evictions,
+    )
 
 
 async def pump(

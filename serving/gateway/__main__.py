@@ -11,9 +11,10 @@ from pathlib import Path
 
 import structlog
 from starlette.types import ASGIApp
+from uvicorn.loops.auto import auto_loop_factory
 
 from analytics.writer import EventWriter
-from serving.config import Fleet, ModelSettings, StateFolder, load_fleet
+from serving.config import BATCH_ACCOUNT, Fleet, ModelSettings, StateFolder, load_fleet
 from serving.errors import TurntableError
 from serving.gateway.assembly import running_gateway
 from serving.gateway.attempts import AttemptRunner
@@ -40,7 +41,9 @@ def main() -> int:
     logging.getLogger("vllm").setLevel(logging.WARNING)
     try:
         fleet = load_fleet(arguments.fleet)
-        asyncio.run(serve(fleet, StateFolder(arguments.state.resolve())))
+        # The loop that uvicorn would choose: uvloop where it is installed, as vLLM's server has it.
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(serve(fleet, StateFolder(arguments.state.resolve())))
     except TurntableError as error:
         log.error("gateway_failed", what=error.what, where=error.where, fix=error.fix)
         return 1
@@ -60,7 +63,11 @@ async def serve(fleet: Fleet, state: StateFolder) -> None:
 
     try:
         async with running_gateway(
-            fleet, admin_token=state.token("admin"), events=events, build=build
+            fleet,
+            admin_token=state.token("admin"),
+            batch_key=state.token(BATCH_ACCOUNT),
+            events=events,
+            build=build,
         ) as gateway:
             settings = fleet.gateway
             server = GatewayServer(gateway.app, address=settings.address, port=settings.port)

@@ -10,6 +10,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from serving.config import Fleet, ModelSettings
+from serving.gateway.accounts import Accounts
 from serving.gateway.attempts import AttemptRunner
 from serving.gateway.census import Census, EventSink
 from serving.gateway.dialects import ENDPOINTS
@@ -41,21 +42,34 @@ class Gateway:
 
 @asynccontextmanager
 async def running_gateway(
-    fleet: Fleet, *, admin_token: str, events: EventSink, build: ModelAppBuilder
+    fleet: Fleet,
+    *,
+    admin_token: str,
+    batch_key: str,
+    events: EventSink,
+    build: ModelAppBuilder,
 ) -> AsyncIterator[Gateway]:
     """A gateway over `fleet`, for as long as the block lasts."""
     pool, census = Pool(fleet.hosts), Census(events)
     apps: dict[str, ASGIApp] = {}
     metrics = GatewayMetrics([model.name for model in fleet.models], pool, census)
     status = Status(fleet, pool, census, metrics, apps)
+    accounts = Accounts(fleet.keys, batch_key=batch_key)
     dispatchers = {
         endpoint.path: Dispatcher(
-            endpoint, fleet=fleet, apps=apps, events=events, on_end=metrics.observe
+            endpoint,
+            fleet=fleet,
+            accounts=accounts,
+            apps=apps,
+            events=events,
+            on_end=metrics.observe,
         )
         for endpoint in ENDPOINTS
     }
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    ) as session:
         runner = AttemptRunner(pool, HostStreams(session, admin_token), census, fleet.gateway)
         watch = FleetWatch(fleet.hosts, admin_token, session, pool)
         built = asyncio.create_task(_build_all(fleet, apps, runner, build))

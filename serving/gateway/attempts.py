@@ -1,27 +1,27 @@
 """Driving a generation to its end: lease a replica, send, take frames in, go on elsewhere.
 
 Effects in the order that `serving.gateway.resume` decides. Tokens go to a sink, which turns
-them into text; nothing of text is known here.
+them into text; nothing of text is known here. Reading a stream is `serving.gateway.following`.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 
 import structlog
 
-from serving.config import GatewaySettings, HostSettings
+from serving.config import GatewaySettings
 from serving.errors import HostUnreachable, WireError
 from serving.gateway.census import Census, Whereabouts
 from serving.gateway.failures import no_replica
+from serving.gateway.following import follow
 from serving.gateway.generation import Generation
-from serving.gateway.intake import QUEUED_SILENCE_S, AttemptEnd, Intake, TokenSink
+from serving.gateway.intake import AttemptEnd, Intake, TokenSink
+from serving.gateway.moving import HELD_GRACE_S, PrefillRates, patience_s
 from serving.gateway.pool import Lease, Pool
 from serving.gateway.resume import Continuation
 from serving.gateway.streams import HostStreams
 from serving.gateway.trip import Trip
-from serving.wire import Frame, Tokens
+from serving.wire import GenerateRequest, Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -30,62 +30,81 @@ class AttemptRunner:
     """Runs generations against the fleet."""
 
     def __init__(
-        self, pool: Pool, streams: HostStreams, census: Census, settings: GatewaySettings
+        self,
+        pool: Pool,
+        streams: HostStreams,
+        census: Census,
+        settings: GatewaySettings,
+        *,
+        held_grace_s: float = HELD_GRACE_S,
     ) -> None:
         self._pool, self._streams, self._census = pool, streams, census
-        self._settings = settings
+        self._settings, self._held_grace_s = settings, held_grace_s
+        self._rates = PrefillRates()
 
     async def run(self, generation: Generation, sink: TokenSink, *, replica_wait_s: float) -> None:
         """See `generation` through. Raises GenerationFailed."""
+        trip = Trip(generation, replica_wait_s, self._settings.resume_wait_s)
         with Whereabouts(self._census, generation.model, generation.request_class) as whereabouts:
-            trip = Trip(generation, replica_wait_s, self._settings.resume_wait_s)
-            while not generation.finished:
-                step = generation.next_step()
-                if step.end is not None:
-                    sink.deliver(Tokens([]), step.end)
-                    generation.finished = True
-                    return
-                if step.kind == "start_over":
-                    sink.start_over()
-                end = await self._attempt(trip, step, sink, whereabouts)
-                if generation.finished:
-                    return
-                whereabouts.move("waiting")
-                self._judge(trip, end)
+            try:
+                await self._drive(trip, sink, whereabouts)
+            finally:
+                if (unused := trip.take_reserved()) is not None:
+                    unused.close()
+
+    async def _drive(self, trip: Trip, sink: TokenSink, whereabouts: Whereabouts) -> None:
+        generation = trip.generation
+        while not generation.finished:
+            step = generation.next_step()
+            if step.end is not None:
+                sink.deliver(Tokens([]), step.end)
+                generation.finished = True
+                return
+            if step.kind == "start_over":
+                sink.start_over()
+            end = await self._attempt(trip, step, sink, whereabouts)
+            if generation.finished:
+                return
+            whereabouts.move("waiting")
+            self._judge(trip, end)
 
     async def _attempt(
         self, trip: Trip, step: Continuation, sink: TokenSink, whereabouts: Whereabouts
     ) -> AttemptEnd:
-        generation = trip.generation
-
-        def have_slot() -> None:
-            trip.had_slot = True
-            whereabouts.move("running")
-
-        host = await self._replica(trip)
-        with self._pool.lease(host, generation.request_class) as lease:
-            request = generation.begin_attempt(step, host.name)
-            trip.begin(host.name)
-            intake = Intake(generation, sink, on_slot=have_slot, on_token=trip.progressed)
-            opened = self._streams.open(host, request)
-            try:
-                await _follow(opened, intake, lease)
-            except TimeoutError:
-                failure = f"{host.name} " + ("was lost" if lease.lost else "fell silent")
-            except (HostUnreachable, WireError) as error:
-                failure = str(error)
-            else:
-                failure = f"{host.name} closed the stream before its end"
+        with trip.take_reserved() or await self._replica(trip) as lease:
+            request = trip.generation.begin_attempt(step, lease.host.name)
+            trip.begin(lease.host.name)
+            intake = Intake(trip.generation, sink, _Telling(trip, whereabouts, self._rates))
+            failure = await self._follow(trip, request, intake, lease)
+            if trip.reserved is not None:
+                return AttemptEnd("moved", f"held, and {trip.reserved.host.name} has a slot")
             if intake.end is not None:
                 return intake.end
             if not lease.lost:
-                self._pool.doubt(host.name)
+                self._pool.doubt(lease.host.name)
             return AttemptEnd("failed", failure)
 
-    async def _replica(self, trip: Trip) -> HostSettings:
+    async def _follow(
+        self, trip: Trip, request: GenerateRequest, intake: Intake, lease: Lease
+    ) -> str:
+        """Follow the stream; what went wrong, unless the intake or a reserved slot say its end."""
+        opened = self._streams.open(lease.host, request)
+        try:
+            trip.reserved = await follow(
+                opened, intake, lease, lambda: self._slot_elsewhere(trip.generation, lease)
+            )
+        except TimeoutError:
+            return f"{lease.host.name} " + ("was lost" if lease.lost else "fell silent")
+        except (HostUnreachable, WireError) as error:
+            return str(error)
+        finally:
+            trip.generation.leave()
+        return f"{lease.host.name} closed the stream before its end"
+
+    async def _replica(self, trip: Trip) -> Lease:
         generation = trip.generation
         try:
-            return await self._pool.replica(
+            host = await self._pool.replica(
                 generation.model,
                 generation.request_class,
                 avoid=trip.avoid,
@@ -93,6 +112,17 @@ class AttemptRunner:
             )
         except TimeoutError:
             raise no_replica(generation.model, time.monotonic() - trip.without_slot_since) from None
+        return self._pool.lease(host, generation.request_class)
+
+    async def _slot_elsewhere(self, generation: Generation, here: Lease) -> Lease:
+        """Wait until a held generation is better off on another replica, and has a slot there."""
+        patience = patience_s(
+            kept_tokens=generation.kept_tokens,
+            prefill_tokens_per_s=self._rates.tokens_per_s(generation.model),
+            grace_s=self._held_grace_s,
+        )
+        await asyncio.sleep(max(0.0, patience - generation.this_hold_s))
+        return await self._pool.batch_slot_elsewhere(generation.model, than=here.host.name)
 
     def _judge(self, trip: Trip, end: AttemptEnd) -> None:
         generation = trip.generation
@@ -105,24 +135,26 @@ class AttemptRunner:
             why=end.why,
             kept_tokens=len(generation.token_ids),
         )
-        if end.kind == "handed_back":
-            if end.why == "evicted":
-                generation.evictions += 1
-            else:
-                self._pool.doubt(generation.hosts[-1])
+        if end.kind == "handed_back" and end.why != "evicted":
+            self._pool.doubt(generation.hosts[-1])
         trip.end(end)
 
 
-async def _follow(
-    opened: AbstractAsyncContextManager[AsyncIterator[list[Frame]]], intake: Intake, lease: Lease
-) -> None:
-    """Take a stream in until it ends. Raises TimeoutError on silence, or when the host is lost."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(QUEUED_SILENCE_S) as patience:
-        lease.lose = lambda: patience.reschedule(0)
-        async with opened as portions:
-            async for frames in portions:
-                intake.take(frames)
-                if intake.end is not None and intake.end.kind != "complete":
-                    return
-                patience.reschedule(loop.time() + intake.silence_s)
+class _Telling:
+    """Tells those who keep count how an attempt gets on."""
+
+    def __init__(self, trip: Trip, whereabouts: Whereabouts, rates: PrefillRates) -> None:
+        self._trip, self._whereabouts, self._rates = trip, whereabouts, rates
+
+    def slot(self) -> None:
+        self._trip.had_slot = True
+        self._whereabouts.move("running")
+
+    def held(self) -> None:
+        self._whereabouts.move("waiting")
+
+    def prefilled(self, tokens: int, seconds: float) -> None:
+        self._rates.seen(self._trip.generation.model, tokens, seconds)
+
+    def token(self) -> None:
+        self._trip.progressed()

@@ -3,6 +3,7 @@
 Pure. Everything else in the body is vLLM's to validate.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -15,6 +16,9 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_BATCH_WAIT_S = 3600.0
 WAIT_HEADER = "x-turntable-wait-s"
 """How long a batch request may wait for a replica; its client's choice, up to an hour."""
+MAX_DEADLINE_S = 365 * 24 * 3600.0
+DEADLINE_HEADER = "x-turntable-deadline-s"
+"""In how many seconds the batch that a request is of is due; near it, it is evicted last."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,14 @@ class Call:
     model: str
     request_class: RequestClass
     body: bytes
+
+
+@dataclass(frozen=True)
+class BatchWishes:
+    """What a batch client may choose; None: it did not."""
+
+    wait_s: float | None = None
+    deadline_s: float | None = None
 
 
 _ABSENT = msgspec.Raw(b"null")
@@ -56,19 +68,31 @@ def read_call(endpoint: Endpoint, body: bytes) -> Call:
     return Call(model, asked, body)
 
 
-def replica_wait_s(request_class: RequestClass, header: str | None, default_s: float) -> float:
-    """How long the request may wait for a replica. Raises RequestRefused on a bad header."""
-    if request_class != "batch" or header is None:
-        return default_s
+def batch_wishes(request_class: RequestClass, headers: Mapping[bytes, bytes]) -> BatchWishes:
+    """What a batch request's headers ask for; an interactive one's do not count.
+
+    Raises RequestRefused on a header that is no number of seconds.
+    """
+    if request_class != "batch":
+        return BatchWishes()
+    wait_s, deadline_s = _seconds(headers, WAIT_HEADER), _seconds(headers, DEADLINE_HEADER)
+    return BatchWishes(
+        None if wait_s is None else min(wait_s, MAX_BATCH_WAIT_S),
+        None if deadline_s is None else min(deadline_s, MAX_DEADLINE_S),
+    )
+
+
+def _seconds(headers: Mapping[bytes, bytes], name: str) -> float | None:
+    header = headers.get(name.encode())
+    if header is None:
+        return None
     try:
-        asked = float(header)
+        seconds = float(header)
     except ValueError:
-        asked = -1.0
-    if not asked >= 0:
-        raise _refused(
-            Refusal(400, f"{WAIT_HEADER} must be a number of seconds", param=WAIT_HEADER)
-        )
-    return min(asked, MAX_BATCH_WAIT_S)
+        seconds = -1.0
+    if not seconds >= 0:
+        raise _refused(Refusal(400, f"{name} must be a number of seconds", param=name))
+    return seconds
 
 
 def _with_tier(body: bytes, tier: str) -> bytes:

@@ -5,6 +5,7 @@ The ASGI endpoint behind every path that names a model in its body.
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -13,10 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analytics.events import RequestEnded
 from serving.config import Fleet
-from serving.gateway.calls import MAX_BODY_BYTES, WAIT_HEADER, Call, read_call, replica_wait_s
+from serving.gateway.accounts import Accounts
+from serving.gateway.calls import MAX_BODY_BYTES, Call, batch_wishes, read_call
 from serving.gateway.census import EventSink
 from serving.gateway.dialects import Endpoint
 from serving.gateway.failures import Refusal, RequestRefused
+from serving.gateway.gaps import TokenGaps
 from serving.gateway.record import RequestRecord, current_request
 from serving.gateway.reply import Reply
 
@@ -24,7 +27,14 @@ log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _NOT_FORWARDED = frozenset(
-    {b"x-request-id", b"x-vllm-priority", b"x-data-parallel-rank", b"content-length"}
+    {
+        b"x-request-id",
+        b"x-vllm-priority",
+        b"x-data-parallel-rank",
+        b"content-length",
+        b"authorization",
+        b"x-api-key",
+    }
 )
 
 
@@ -36,12 +46,14 @@ class Dispatcher:
         endpoint: Endpoint,
         *,
         fleet: Fleet,
+        accounts: Accounts,
         apps: Mapping[str, ASGIApp],
         events: EventSink,
-        on_end: Callable[[RequestEnded], None],
+        on_end: Callable[[RequestEnded, TokenGaps], None],
     ) -> None:
         self._endpoint, self._fleet, self._apps = endpoint, fleet, apps
         self._models = {model.name for model in fleet.models}
+        self._accounts = accounts
         self._events, self._on_end = events, on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,18 +79,18 @@ class Dispatcher:
     async def _destination(
         self, headers: Mapping[bytes, bytes], receive: Receive, record: RequestRecord
     ) -> tuple[Call, ASGIApp]:
+        record.account = self._accounts.of(headers)
         call = read_call(self._endpoint, await _read_body(headers, receive))
         if call.model not in self._models:
             message = f"the model {call.model!r} does not exist"
             raise _refused(Refusal(404, message, "model_not_found", "model"))
         if call.model not in self._apps:
             raise _refused(Refusal(503, "the gateway is starting", "starting", retry_after_s=5))
-        wait = headers.get(WAIT_HEADER.encode())
-        record.replica_wait_s = replica_wait_s(
-            call.request_class,
-            None if wait is None else wait.decode("latin-1"),
-            self._fleet.gateway.replica_wait_s,
-        )
+        wishes = batch_wishes(call.request_class, headers)
+        if wishes.wait_s is not None:
+            record.replica_wait_s = wishes.wait_s
+        if wishes.deadline_s is not None:
+            record.deadline_at = time.monotonic() + wishes.deadline_s
         record.model, record.request_class = call.model, call.request_class
         return call, self._apps[call.model]
 
@@ -110,7 +122,7 @@ class Dispatcher:
             return
         ended = record.end(reply.status or 499)
         self._events.append(ended)
-        self._on_end(ended)
+        self._on_end(ended, record.gaps())
         log.info(
             "request_ended",
             endpoint=ended.endpoint,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from serving.gateway.failures import ReplayDiverged
+from serving.gateway.gaps import TokenGaps
 from serving.gateway.resume import Continuation, boundary_parameters, continuation
 from serving.wire import GenerateRequest, RequestClass, SamplingSpec, Tokens
 
@@ -28,22 +29,33 @@ class Generation:
     max_model_len: int
     streamed: bool
     cache_salt: str | None = None
+    account: str = ""
+    weight: float = 1.0
+    deadline_at: float | None = None
+    """When (monotonic) its batch is due."""
 
     token_ids: list[int] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)
     """The host of every attempt, in order."""
     evictions: int = 0
+    """Times it was held or handed back to make room."""
     cached_tokens: int | None = None
     """Prompt tokens that the first prefill found in a prefix cache; None before it."""
     recomputed_tokens: int = 0
+    saved_tokens: int = 0
+    """Tokens that were not computed again: found cached by a resume, or kept by being held."""
+    prefilled_tokens: int = 0
+    """Prompt and resumed tokens of the attempt that runs."""
+    gaps: TokenGaps = field(default_factory=TokenGaps)
     first_slot_at: float | None = None
     first_token_at: float | None = None
     last_token_at: float | None = None
     finished: bool = False
 
+    _held_since: float | None = None
+    _held_s: float = 0.0
     _to_replay: int = 0
-    """Held tokens that this attempt has yet to say again."""
-    _prefilled_tokens: int = 0
+    """Kept tokens that this attempt has yet to say again."""
     _has_prompt_logprobs: bool = False
 
     def next_step(self) -> Continuation:
@@ -51,7 +63,7 @@ class Generation:
         return continuation(
             self.sampling,
             prompt_tokens=len(self.prompt_token_ids),
-            held=self.token_ids,
+            kept=self.token_ids,
             streamed=self.streamed,
             max_model_len=self.max_model_len,
         )
@@ -64,7 +76,7 @@ class Generation:
         self.hosts.append(host)
         self._to_replay = len(self.token_ids) if step.kind == "replay" else 0
         resumed = list(self.token_ids) if step.kind == "resume" else []
-        self._prefilled_tokens = len(self.prompt_token_ids) + len(resumed)
+        self.prefilled_tokens = len(self.prompt_token_ids) + len(resumed)
         return GenerateRequest(
             request_id=self.request_id,
             model=self.model,
@@ -73,9 +85,62 @@ class Generation:
             sampling=self._sampling_now(),
             resumed_token_ids=resumed,
             attempt=len(self.hosts),
-            evictable=not boundary_parameters(self.sampling),
+            evictable=self.movable,
             cache_salt=self.cache_salt,
+            account=self.account,
+            weight=self.weight,
+            deadline_s=self._deadline_s(),
+            evictions=self.evictions,
         )
+
+    def _deadline_s(self) -> float | None:
+        return None if self.deadline_at is None else max(0.0, self.deadline_at - time.monotonic())
+
+    @property
+    def movable(self) -> bool:
+        """It may leave its host: elsewhere it would go on exactly."""
+        return not boundary_parameters(self.sampling)
+
+    @property
+    def held_s(self) -> float:
+        """How long it has been held, in all."""
+        now_s = 0.0 if self._held_since is None else time.monotonic() - self._held_since
+        return self._held_s + now_s
+
+    @property
+    def this_hold_s(self) -> float:
+        """How long it is being held now."""
+        return 0.0 if self._held_since is None else time.monotonic() - self._held_since
+
+    @property
+    def kept_tokens(self) -> int:
+        """What a resume on another replica computes again."""
+        return len(self.prompt_token_ids) + len(self.token_ids)
+
+    @property
+    def left_tokens(self) -> int:
+        """At most so many tokens are still to come."""
+        return self.sampling.max_tokens - len(self.token_ids)
+
+    def hold(self) -> None:
+        """Its host evicted it in place."""
+        self.evicted()
+        self._held_since = self._held_since or time.monotonic()
+
+    def release(self) -> None:
+        """It has its slot again, where it was held."""
+        if self._held_since is not None:
+            self.saved_tokens += self.kept_tokens
+            self.leave()
+
+    def leave(self) -> None:
+        """It is off its host; a hold ends with that."""
+        self._held_s, self._held_since = self.held_s, None
+
+    def evicted(self) -> None:
+        """A host takes its slot. One that is held has none to lose."""
+        if self._held_since is None:
+            self.evictions += 1
 
     def admitted(self) -> None:
         """A host gave it a slot."""
@@ -85,30 +150,40 @@ class Generation:
     def accept(self, tokens: Tokens) -> Tokens:
         """Add new tokens to the record; returns those that were not there before.
 
-        Raises ReplayDiverged if a replay says something else than what is held.
+        Raises ReplayDiverged if a replay says something else than what was kept.
         """
-        self._count_cached(tokens.cached_tokens)
         if tokens.prompt_logprobs is not None:
             self._has_prompt_logprobs = True
-        fresh = self._after_replay(tokens)
+        fresh = self._after_replay(self._with_cached_counted(tokens))
         if fresh.token_ids:
             self.token_ids += fresh.token_ids
-            self.last_token_at = time.time()
-            self.first_token_at = self.first_token_at or self.last_token_at
+            self._clock()
         return fresh
+
+    def _clock(self) -> None:
+        now = time.time()
+        if self.last_token_at is None:
+            self.first_token_at = now
+        else:
+            self.gaps.add(now - self.last_token_at)
+        self.last_token_at = now
 
     def _sampling_now(self) -> SamplingSpec:
         if self._has_prompt_logprobs:
             return msgspec.structs.replace(self.sampling, prompt_logprobs=None)
         return self.sampling
 
-    def _count_cached(self, cached: int | None) -> None:
+    def _with_cached_counted(self, tokens: Tokens) -> Tokens:
+        """What the first prefill found is the client's to know: a resume finds output too."""
+        cached = tokens.cached_tokens
         if cached is None:
-            return
+            return tokens
         if self.cached_tokens is None:
             self.cached_tokens = cached
-        else:
-            self.recomputed_tokens += max(0, self._prefilled_tokens - cached)
+            return tokens
+        self.saved_tokens += cached
+        self.recomputed_tokens += max(0, self.prefilled_tokens - cached)
+        return msgspec.structs.replace(tokens, cached_tokens=self.cached_tokens)
 
     def _after_replay(self, tokens: Tokens) -> Tokens:
         again = min(self._to_replay, len(tokens.token_ids))

@@ -3,12 +3,15 @@
 No sockets, and no choice of what comes after the attempt.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from serving.gateway.failures import ReplayDiverged, cannot_continue, host_refused
 from serving.gateway.generation import Generation
+from serving.gateway.merging import merged
+from serving.gateway.moving import worth_moving
 from serving.gateway.resume import boundary_parameters, terminal_token_ids
 from serving.wire import (
     Admitted,
@@ -24,12 +27,10 @@ from serving.wire import (
 SILENCE_S = 180.0
 """A host that gave a slot and then says nothing for this long is hung."""
 QUEUED_SILENCE_S = 24 * 3600.0
-"""Before a slot, silence is the queue: the long poll of the host's state notices its death."""
+"""Without a slot, silence is the queue: the long poll of the host's state notices its death."""
 
 TAIL_S = 1.0
 """How long the end of a complete stream may take; read, its connection can be used again."""
-
-Batch = tuple[Tokens, Finished | None]
 
 
 class TokenSink(Protocol):
@@ -42,76 +43,117 @@ class TokenSink(Protocol):
         """Forget everything delivered."""
 
 
+class Progress(Protocol):
+    """Is told how an attempt gets on."""
+
+    def slot(self) -> None:
+        """It has a slot, for the first time or again."""
+
+    def held(self) -> None:
+        """It lost its slot, and may get it again."""
+
+    def prefilled(self, tokens: int, seconds: float) -> None:
+        """From its first slot to its first token it took `seconds` to compute `tokens`."""
+
+    def token(self) -> None:
+        """A token came that was not there before."""
+
+
 @dataclass(frozen=True)
 class AttemptEnd:
     """How an attempt ended."""
 
-    kind: Literal["complete", "enough", "handed_back", "failed"]
-    """`complete`: the engine ended it. `enough`: its sink did, the engine would go on."""
+    kind: Literal["complete", "enough", "handed_back", "moved", "failed"]
+    """`complete`: the engine ended it. `enough`: its sink did, the engine would go on. `moved`: it
+    was held, and has a slot elsewhere."""
     why: str = ""
 
 
 class Intake:
     """Takes the frames of one attempt in, portion by portion."""
 
-    def __init__(
-        self,
-        generation: Generation,
-        sink: TokenSink,
-        *,
-        on_slot: Callable[[], None],
-        on_token: Callable[[], None],
-    ) -> None:
-        self._generation, self._sink = generation, sink
-        self._on_slot, self._on_token = on_slot, on_token
+    def __init__(self, generation: Generation, sink: TokenSink, progress: Progress) -> None:
+        self._generation, self._sink, self._progress = generation, sink, progress
         self._ends = terminal_token_ids(generation.sampling)
-        self._held: Tokens | None = None
-        self._has_slot = False
+        self._undecided: Tokens | None = None
+        self._place: Literal["queue", "slot", "held"] = "queue"
+        self._slot_since: float | None = None
+        """Until its first tokens came."""
         self.end: AttemptEnd | None = None
         """How the attempt ended, once it has."""
+
+    @property
+    def may_move(self) -> bool:
+        """Whether the generation is held now, and may and should go on elsewhere."""
+        generation = self._generation
+        return (
+            self._place == "held"
+            and generation.movable
+            and worth_moving(kept_tokens=generation.kept_tokens, left_tokens=generation.left_tokens)
+        )
 
     @property
     def silence_s(self) -> float:
         """How long to wait for the next portion."""
         if self.end is not None:
             return TAIL_S
-        return SILENCE_S if self._has_slot else QUEUED_SILENCE_S
+        return SILENCE_S if self._place == "slot" else QUEUED_SILENCE_S
 
     def take(self, frames: Iterable[Frame]) -> None:
         """Handle a portion. Raises GenerationFailed if no attempt can complete the generation.
 
-        Tokens that may be the last are held until the next frame: text is made of the last token
+        Tokens that may be the last wait for the next frame: text is made of the last token
         in one way if it ends the generation and in another if it does not.
         """
-        for frame in _merged(self._with_held(frames)):
+        for frame in merged(self._with_undecided(frames)):
             match frame:
                 case Admitted():
                     self._have_slot()
+                case Held():
+                    self._hold()
+                case Released():
+                    self._release()
                 case (Tokens() as tokens, Finished() | None as finished):
                     self._take_tokens(tokens, finished)
                 case HandedBack(reason):
+                    if reason == "evicted":
+                        self._generation.evicted()
                     self.end = AttemptEnd("handed_back", reason)
                 case Failed(message, retryable):
                     if not retryable:
                         raise host_refused(self._generation.model, message)
                     self.end = AttemptEnd("failed", message)
 
-    def _with_held(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        if self._held is not None:
-            held, self._held = self._held, None
-            yield held
+    def _with_undecided(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        if self._undecided is not None:
+            undecided, self._undecided = self._undecided, None
+            yield undecided
         yield from frames
 
     def _have_slot(self) -> None:
-        if not self._has_slot:
-            self._has_slot = True
+        if self._place == "queue":
+            self._place, self._slot_since = "slot", time.monotonic()
             self._generation.admitted()
-            self._on_slot()
+            self._progress.slot()
+
+    def _hold(self) -> None:
+        if self._place != "held":
+            self._place = "held"
+            self._slot_since = None  # how long the prefill took is not known any more
+            self._generation.hold()
+            self._progress.held()
+
+    def _release(self) -> None:
+        if self._place == "held":
+            self._place = "slot"
+            self._generation.release()
+            self._progress.slot()
 
     def _take_tokens(self, tokens: Tokens, finished: Finished | None) -> None:
         self._have_slot()
+        self._time_prefill(tokens.cached_tokens)
         if finished is None and self._ended_by(tokens):
-            self._held = tokens
+            self._undecided = tokens
             return
         try:
             fresh = self._generation.accept(tokens)
@@ -119,11 +161,17 @@ class Intake:
             names = boundary_parameters(self._generation.sampling)
             raise cannot_continue(self._generation.model, names) from error
         if fresh.token_ids:
-            self._on_token()
+            self._progress.token()
         enough = self._deliver(fresh, finished)
         if finished is not None or enough:
             self.end = AttemptEnd("complete" if finished is not None else "enough")
             self._generation.finished = True
+
+    def _time_prefill(self, cached_tokens: int | None) -> None:
+        if self._slot_since is not None and cached_tokens is not None:
+            computed = self._generation.prefilled_tokens - cached_tokens
+            self._progress.prefilled(computed, time.monotonic() - self._slot_since)
+        self._slot_since = None
 
     def _deliver(self, fresh: Tokens, finished: Finished | None) -> bool:
         if not fresh.token_ids and finished is None and fresh.prompt_logprobs is None:
@@ -136,38 +184,3 @@ class Intake:
 
     def _ended_by(self, tokens: Tokens) -> bool:
         return bool(tokens.token_ids) and tokens.token_ids[-1] in self._ends
-
-
-def _merged(
-    frames: Iterable[Frame],
-) -> Iterator[Admitted | Held | Released | HandedBack | Failed | Batch]:
-    """Neighbouring tokens as one, with the end that follows them."""
-    tokens: Tokens | None = None
-    for frame in frames:
-        match frame:
-            case Tokens():
-                tokens = frame if tokens is None else _joined(tokens, frame)
-            case Finished():
-                yield (tokens or Tokens([]), frame)
-                return
-            case _:
-                if tokens is not None:
-                    yield (tokens, None)
-                    tokens = None
-                yield frame
-    if tokens is not None:
-        yield (tokens, None)
-
-
-def _joined(first: Tokens, second: Tokens) -> Tokens:
-    logprobs = None
-    if first.logprobs is not None and second.logprobs is not None:
-        logprobs = first.logprobs + second.logprobs
-    return Tokens(
-        token_ids=first.token_ids + second.token_ids,
-        logprobs=logprobs,
-        prompt_logprobs=first.prompt_logprobs or second.prompt_logprobs,
-        cached_tokens=first.cached_tokens
-        if first.cached_tokens is not None
-        else second.cached_tokens,
-    )

@@ -1,13 +1,15 @@
 """The gateway's Prometheus metrics, in a registry of their own: vLLM fills the default one."""
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from analytics.events import RequestEnded
 from serving.gateway.census import Census
+from serving.gateway.gaps import BUCKETS_S, TokenGaps
 from serving.gateway.pool import Pool
 from serving.wire import RequestClass
 
@@ -33,6 +35,15 @@ class GatewayMetrics:
         self._resumes = Counter(
             "turntable_gateway_resumes", "Attempts after the first", _BY_CLASS, registry=registry
         )
+        self._evictions = Counter(
+            "turntable_gateway_evictions", "Slots lost to others", _BY_CLASS, registry=registry
+        )
+        self._held_s = Counter(
+            "turntable_gateway_held_seconds",
+            "Time that generations were evicted in place",
+            _BY_CLASS,
+            registry=registry,
+        )
         self._ttft = Histogram(
             "turntable_gateway_ttft_seconds",
             "Time to first token",
@@ -47,15 +58,21 @@ class GatewayMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._gaps = _Gaps()
+        registry.register(self._gaps)
         registry.register(_Gauges(models, pool, census))
 
-    def observe(self, ended: RequestEnded) -> None:
-        """Count an ended request."""
+    def observe(self, ended: RequestEnded, gaps: TokenGaps) -> None:
+        """Count an ended request, and the gaps between its tokens."""
         key = (ended.model, ended.request_class)
         self._requests.labels(*key, ended.endpoint, ended.outcome).inc()
         self._tokens.labels(*key, "prompt").inc(ended.prompt_tokens)
         self._tokens.labels(*key, "output").inc(ended.output_tokens)
         self._tokens.labels(*key, "recomputed").inc(ended.recomputed_tokens)
+        self._tokens.labels(*key, "saved").inc(ended.saved_tokens)
+        self._evictions.labels(*key).inc(ended.evictions)
+        self._held_s.labels(*key).inc(ended.held_s)
+        self._gaps.add(key, gaps)
         self._resumes.labels(*key).inc(max(0, ended.attempts - 1))
         if ended.ttft_s is not None:
             self._ttft.labels(*key).observe(ended.ttft_s)
@@ -65,6 +82,26 @@ class GatewayMetrics:
     def render(self) -> bytes:
         """The metrics in Prometheus' text form."""
         return generate_latest(self._registry)
+
+
+class _Gaps(Collector):
+    """Gaps between tokens; counted by each generation, since tokens are too many to observe."""
+
+    def __init__(self) -> None:
+        self._by_class: dict[tuple[str, RequestClass], TokenGaps] = {}
+
+    def add(self, key: tuple[str, RequestClass], gaps: TokenGaps) -> None:
+        self._by_class.setdefault(key, TokenGaps()).merge(gaps)
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(
+            "turntable_gateway_token_gap_seconds", "Time between two tokens", labels=_BY_CLASS
+        )
+        bounds = [*map(str, BUCKETS_S), "+Inf"]
+        for key, gaps in self._by_class.items():
+            cumulated = zip(bounds, accumulate(gaps.counts), strict=True)
+            family.add_metric(key, list(cumulated), gaps.sum_s)
+        yield family
 
 
 class _Gauges(Collector):

@@ -13,12 +13,13 @@ class ReplicaLoad:
     host: str
     interactive: int
     batch: int
+    """With what is held there: it goes on before anything new gets a slot."""
     slots: int
     interactive_cap: int
 
     @property
     def total(self) -> int:
-        """Requests of both classes, running or waiting."""
+        """Requests of both classes, running, waiting or held."""
         return self.interactive + self.batch
 
     @property
@@ -42,6 +43,13 @@ def pick_replica(
         elsewhere = [r for r in candidates if r.host not in avoid and _takes(r, request_class)]
         candidates = elsewhere or candidates
     best = min(candidates, key=lambda r: _preference(r, request_class), default=None)
+    return None if best is None else best.host
+
+
+def pick_elsewhere(replicas: Iterable[ReplicaLoad], *, than: str) -> str | None:
+    """The replica on which a generation held by the host `than` would have a slot at once."""
+    free = [r for r in replicas if r.host != than and r.room > 0]
+    best = min(free, key=lambda r: _preference(r, "batch"), default=None)
     return None if best is None else best.host
 
 

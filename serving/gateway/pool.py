@@ -7,15 +7,14 @@ A lease is the right to run one attempt on one host. Reports come in from
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 from serving.config import HostSettings
 from serving.errors import HostUnreachable
-from serving.gateway.placement import ReplicaLoad, pick_replica
+from serving.gateway.placement import ReplicaLoad, pick_elsewhere, pick_replica
 from serving.wire import WIRE_VERSION, HostState, RequestClass
 
 log = structlog.get_logger(__name__)
@@ -23,12 +22,26 @@ log = structlog.get_logger(__name__)
 
 @dataclass(eq=False)
 class Lease:
-    """One attempt's place on a host. `lose` is called if the host is lost while it is held."""
+    """One attempt's place on a host, from `Pool.lease` until it is closed.
+
+    `lose` is called if the host is lost meanwhile.
+    """
 
     host: HostSettings
     request_class: RequestClass
+    give_up: Callable[["Lease"], None]
     lose: Callable[[], None] = lambda: None
     lost: bool = False
+
+    def close(self) -> None:
+        """Give the place up; again is no harm."""
+        self.give_up(self)
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @dataclass
@@ -55,21 +68,19 @@ class _Host:
 
     def load(self) -> ReplicaLoad:
         assert self.state is not None
-        held = Counter(lease.request_class for lease in self.leases)
-
-        def count(name: RequestClass) -> int:
-            assert self.state is not None
-            counts = (self.state.running, self.state.waiting)
-            reported = sum(c.batch if name == "batch" else c.interactive for c in counts)
-            return max(held[name], reported + self.since_report[name])
-
+        running, waiting = self.state.running, self.state.waiting
+        batch = running.batch + waiting.batch + self.state.held
         return ReplicaLoad(
             host=self.settings.name,
-            interactive=count("interactive"),
-            batch=count("batch"),
+            interactive=self._count("interactive", running.interactive + waiting.interactive),
+            batch=self._count("batch", batch),
             slots=self.state.slots,
             interactive_cap=self.state.interactive_cap,
         )
+
+    def _count(self, request_class: RequestClass, reported: int) -> int:
+        leased = sum(lease.request_class == request_class for lease in self.leases)
+        return max(leased, reported + self.since_report[request_class])
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,8 @@ class HostView:
     name: str
     state: HostState | None
     trouble: str | None
+    attempts: int
+    """Leases of this gateway."""
 
 
 class Pool:
@@ -87,6 +100,9 @@ class Pool:
     def __init__(self, hosts: list[HostSettings]) -> None:
         self._hosts = {host.name: _Host(host) for host in hosts}
         self._changed = asyncio.Event()
+        """A host reported or was lost: one that waits for a replica looks again."""
+        self._room = asyncio.Event()
+        """The same, or a lease was closed: one that waits for a slot looks again."""
         self._ask_again: Callable[[str], None] = lambda _host: None
 
     def on_doubt(self, ask_again: Callable[[str], None]) -> None:
@@ -128,7 +144,7 @@ class Pool:
 
     def hosts(self) -> list[HostView]:
         """All hosts, in the fleet file's order."""
-        return [HostView(n, e.state, e.trouble) for n, e in self._hosts.items()]
+        return [HostView(n, e.state, e.trouble, len(e.leases)) for n, e in self._hosts.items()]
 
     async def replica(
         self, model: str, request_class: RequestClass, *, avoid: frozenset[str], until: float
@@ -146,18 +162,33 @@ class Pool:
             async with asyncio.timeout(until - time.monotonic()):
                 await changed.wait()
 
-    @contextmanager
-    def lease(self, host: HostSettings, request_class: RequestClass) -> Iterator[Lease]:
-        """Count an attempt on `host` for as long as the block lasts."""
+    async def batch_slot_elsewhere(self, model: str, *, than: str) -> Lease:
+        """A batch slot that is free on another replica than the host `than`, leased; waits for one.
+
+        Whoever is first in line has it leased before the next one looks.
+        """
+        while True:
+            loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+            name = pick_elsewhere(loads, than=than)
+            if name is not None:
+                return self.lease(self._hosts[name].settings, "batch")
+            await self._room.wait()
+
+    def lease(self, host: HostSettings, request_class: RequestClass) -> Lease:
+        """Count an attempt on `host` from now until the lease is closed."""
         entry = self._hosts[host.name]
-        lease = Lease(host, request_class)
+        lease = Lease(host, request_class, self._give_up)
         entry.leases.add(lease)
         entry.since_report[request_class] += 1
-        try:
-            yield lease
-        finally:
-            entry.leases.discard(lease)
-            entry.since_report[request_class] -= 1
+        return lease
+
+    def _give_up(self, lease: Lease) -> None:
+        entry = self._hosts[lease.host.name]
+        if lease not in entry.leases:
+            return
+        entry.leases.discard(lease)
+        entry.since_report[lease.request_class] -= 1
+        self._announce_room()
 
     def _lose_leases(self, entry: _Host, why: str) -> None:
         if entry.leases:
@@ -169,6 +200,11 @@ class Pool:
     def _announce(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+        self._announce_room()
+
+    def _announce_room(self) -> None:
+        self._room.set()
+        self._room = asyncio.Event()
 
 
 def unreachable(host: HostSettings, why: str) -> HostUnreachable:

@@ -9,7 +9,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from analytics.events import Outcome, RequestArrived, RequestEnded
+from serving.gateway.accounts import OPEN, Account
 from serving.gateway.failures import Refusal
+from serving.gateway.gaps import TokenGaps
 from serving.gateway.generation import Generation
 from serving.wire import RequestClass
 
@@ -23,6 +25,9 @@ class RequestRecord:
     request_class: RequestClass
     endpoint: str
     replica_wait_s: float
+    account: Account = OPEN
+    deadline_at: float | None = None
+    """When (monotonic) the batch that it is of is due."""
     arrived_at: float = field(default_factory=time.time)
     generations: list[Generation] = field(default_factory=list)
     refusal: Refusal | None = None
@@ -79,9 +84,20 @@ class RequestRecord:
             recomputed_tokens=sum(g.recomputed_tokens for g in made),
             attempts=max((len(g.hosts) for g in made), default=0),
             evictions=sum(g.evictions for g in made),
+            account=self.account.name,
+            held_s=sum(g.held_s for g in made),
+            saved_tokens=sum(g.saved_tokens for g in made),
+            longest_gap_s=self.gaps().longest_s,
             hosts=list(dict.fromkeys(host for g in made for host in g.hosts)),
             error=None if self.refusal is None else self.refusal.message,
         )
+
+    def gaps(self) -> TokenGaps:
+        """The times between the tokens of all its generations."""
+        all_of_them = TokenGaps()
+        for generation in self.generations:
+            all_of_them.merge(generation.gaps)
+        return all_of_them
 
 
 current_request: ContextVar[RequestRecord] = ContextVar("current_request")

@@ -45,6 +45,8 @@ class Reply:
         extra = []
         if refusal.retry_after_s is not None:
             extra.append((b"retry-after", str(refusal.retry_after_s).encode()))
+        if refusal.status == 401:
+            extra.append((b"www-authenticate", b"Bearer"))
         await self._send_whole(refusal.status, body, extra)
 
     async def _body(self, body: bytes, more: bool) -> None:

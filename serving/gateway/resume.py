@@ -17,7 +17,7 @@ Kind = Literal["start", "resume", "start_over", "replay", "finished"]
 class Continuation:
     """How a generation goes on.
 
-    `start`: nothing is held. `resume`: send prompt and tokens. `start_over`: forget the tokens,
+    `start`: there are no tokens. `resume`: send prompt and tokens. `start_over`: forget the tokens,
     nobody has seen them. `replay`: send the prompt alone; the tokens must come again.
     `finished`: it needs no engine any more, `end` says why.
     """
@@ -50,14 +50,14 @@ def continuation(
     sampling: SamplingSpec,
     *,
     prompt_tokens: int,
-    held: list[int],
+    kept: list[int],
     streamed: bool,
     max_model_len: int,
 ) -> Continuation:
-    """The next step of a generation that holds `held`, `streamed` if a client saw them."""
-    if not held:
+    """The next step of a generation with the tokens `kept`, `streamed` if a client saw them."""
+    if not kept:
         return Continuation("start")
-    end = _already_ended(sampling, prompt_tokens, held, max_model_len)
+    end = _already_ended(sampling, prompt_tokens, kept, max_model_len)
     if end is not None:
         return Continuation("finished", end)
     if not boundary_parameters(sampling):
@@ -66,12 +66,12 @@ def continuation(
 
 
 def _already_ended(
-    sampling: SamplingSpec, prompt_tokens: int, held: list[int], max_model_len: int
+    sampling: SamplingSpec, prompt_tokens: int, kept: list[int], max_model_len: int
 ) -> Finished | None:
     """The host died between the last token and saying that it was the last."""
-    last = held[-1]
-    if last in terminal_token_ids(sampling) and len(held) >= sampling.min_tokens:
+    last = kept[-1]
+    if last in terminal_token_ids(sampling) and len(kept) >= sampling.min_tokens:
         return Finished("stop", None if last == sampling.eos_token_id else last)
-    if len(held) >= sampling.max_tokens or prompt_tokens + len(held) >= max_model_len:
+    if len(kept) >= sampling.max_tokens or prompt_tokens + len(kept) >= max_model_len:
         return Finished("length")
     return None

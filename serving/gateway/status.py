@@ -109,4 +109,5 @@ def dialect_of(request: Request) -> Dialect:
 
 def _host(view: HostView) -> dict[str, Any]:
     state = {"host": view.name} if view.state is None else msgspec.to_builtins(view.state)
-    return {**state, "reachable": view.trouble is None, "trouble": view.trouble}
+    reachable = {"reachable": view.trouble is None, "trouble": view.trouble}
+    return {**state, **reachable, "attempts": view.attempts}

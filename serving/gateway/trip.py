@@ -8,6 +8,7 @@ import time
 from serving.gateway.failures import attempts_failed
 from serving.gateway.generation import Generation
 from serving.gateway.intake import AttemptEnd
+from serving.gateway.pool import Lease
 
 FAILURES_IN_A_ROW = 5
 """So many attempts may fail one after the other without a new token between them."""
@@ -24,6 +25,13 @@ class Trip:
         self._failures = 0
         self._host = ""
         self.had_slot = False
+        self.reserved: Lease | None = None
+        """The slot elsewhere for which a held generation leaves its host."""
+
+    def take_reserved(self) -> Lease | None:
+        """The reserved slot, which is the caller's to close from now on."""
+        lease, self.reserved = self.reserved, None
+        return lease
 
     @property
     def replica_by(self) -> float:

@@ -22,6 +22,8 @@ from serving.wire.generation import (
     Tokens,
 )
 from serving.wire.host import (
+    BatchSizePoint,
+    BatchSizeProfile,
     ClassCounts,
     HostPhase,
     HostState,
@@ -42,6 +44,8 @@ __all__ = [
     "WIRE_HEADER",
     "WIRE_VERSION",
     "Admitted",
+    "BatchSizePoint",
+    "BatchSizeProfile",
     "ClassCounts",
     "Failed",
     "Finished",

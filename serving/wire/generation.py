@@ -5,7 +5,7 @@ A stream is `Admitted`, any number of `Tokens`, then exactly one of `Finished`, 
 `Held` and `Released` may come, in turn.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -70,7 +70,7 @@ class GenerateRequest(msgspec.Struct, omit_defaults=True, frozen=True):
     cache_salt: str | None = None
     account: str = ""
     """Whose request it is: within a class, accounts share a host by their weights."""
-    weight: float = 1.0
+    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     """Of the account, against the others'."""
     deadline_s: float | None = None
     """Of a batch request: how long from now its whole batch may take."""

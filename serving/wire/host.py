@@ -57,6 +57,8 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     device_bytes: int = 0
     """On CUDA, memory its engines hold on the device, on each of a group; else 0."""
     versions: dict[str, str]
+    hardware: str = ""
+    """What its engines compute on, in words; batch-size profiles are kept for each."""
     failure: str | None = None
     """In phase failed: what is wrong."""
     moving: TierMove | None = None
@@ -136,3 +138,27 @@ class TierReport(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float
     error: str | None = None
     """Why `tier` is not the one asked for."""
+
+
+class BatchSizePoint(msgspec.Struct, frozen=True):
+    """What an engine does with so many generations computing at once."""
+
+    batch_size: Annotated[int, msgspec.Meta(ge=1)]
+    tpot_s: Annotated[float, msgspec.Meta(gt=0)]
+    ttft_s: float
+    tokens_per_s: float
+
+
+class BatchSizeProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """`PUT /profiles/{model}`: an engine measured over batch sizes.
+
+    The host's interactive cap begins from it; it is kept over restarts.
+    """
+
+    model: str
+    hardware: str
+    measured_at: float
+    """Seconds since the epoch."""
+    points: Annotated[list[BatchSizePoint], msgspec.Meta(min_length=1)]
+    prompt_tokens: int = 0
+    """Length of the prompts that times to first token are of; 0: not known."""

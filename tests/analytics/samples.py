@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from analytics.events import (
+    BatchSizePoint,
     EngineSample,
     Event,
     Eviction,
@@ -124,6 +125,26 @@ def plan(**changes: Any) -> PlanMade:
     return PlanMade(**{**values, **changes})
 
 
+def batch_size_point(**changes: Any) -> BatchSizePoint:
+    values = {
+        "measured_at": NOW,
+        "model": "m",
+        "hardware": "a machine",
+        "host": "host-0",
+        "run_id": "run",
+        "batch_size": 4,
+        "prompt_tokens": 128,
+        "output_tokens": 48,
+        "tokens_per_s": 150.0,
+        "tpot_p50_s": 0.03,
+        "tpot_p99_s": 0.04,
+        "ttft_p50_s": 0.1,
+        "ttft_p99_s": 0.2,
+        "disturbed": 0,
+    }
+    return BatchSizePoint(**{**values, **changes})
+
+
 def one_of_each() -> list[Event]:
     return [
         arrived(),
@@ -133,4 +154,5 @@ def one_of_each() -> list[Event]:
         eviction(),
         swap(),
         plan(),
+        batch_size_point(),
     ]

@@ -8,7 +8,15 @@ import pytest
 from analytics.events import EVENT_TYPES, Event
 from analytics.traffic import ModelTraffic
 from tests.analytics.conftest import StoreProcess
-from tests.analytics.samples import arrived, ended, engine_sample, eviction, gateway_sample, swap
+from tests.analytics.samples import (
+    arrived,
+    batch_size_point,
+    ended,
+    engine_sample,
+    eviction,
+    gateway_sample,
+    swap,
+)
 
 AHEAD_S = 60.0
 """Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
@@ -207,3 +215,59 @@ def test_swap_times_are_by_tier_and_by_gap(store: StoreProcess) -> None:
         ("asleep", False, 1, 9.0, 9.0, 0.0, 0.0, 1),
         ("disk", True, 1, 20.0, 20.0, 19.0, 19.0, 1),
     ]
+
+
+def test_squeezed_batch_is_a_mean_over_the_window_summed_over_hosts(store: StoreProcess) -> None:
+    now = time.time()
+    chatting = {"running_interactive": 2, "waiting_interactive": 0}
+    quiet = {"running_interactive": 0, "waiting_interactive": 0}
+    record(
+        store,
+        gateway_sample(sampled_at=now + AHEAD_S, request_class="batch", waiting=3),
+        *[engine_sample(sampled_at=now, held_batch=6, interactive_cap=2, **chatting)] * 3,
+        *[engine_sample(sampled_at=now, held_batch=0, interactive_cap=9, **quiet)] * 3,
+        engine_sample(sampled_at=now, host="host-1", held_batch=1, interactive_cap=5, **chatting),
+        engine_sample(sampled_at=now - 100, held_batch=50, interactive_cap=1, **chatting),
+        engine_sample(sampled_at=now, host="host-2", awake_model="n", held_batch=9, **chatting),
+    )
+    row = traffic_of(store, "m", "batch")
+    assert row.held == pytest.approx(3 + 1)
+    assert row.capped_replicas == pytest.approx(0.5 + 1)
+    assert row.mean_cap == pytest.approx((0.5 * 2 + 1 * 5) / 1.5)
+
+
+def test_interactive_rows_are_not_squeezed(store: StoreProcess) -> None:
+    now = time.time()
+    record(store, arrived(arrived_at=now), engine_sample(sampled_at=now, held_batch=2))
+    row = traffic_of(store, "m", "interactive")
+    assert (row.held, row.capped_replicas, row.mean_cap) == (0.0, 0.0, None)
+
+
+def test_evictions_in_place_and_held_time_are_told_apart(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        eviction(request_id="a", evicted_at=now, in_place=True),
+        eviction(request_id="a", evicted_at=now, in_place=True),
+        eviction(request_id="b", evicted_at=now),
+        ended(request_id="a", ended_at=now, request_class="batch", held_s=4.0),
+        ended(request_id="b", ended_at=now, request_class="batch", held_s=1.5),
+    )
+    row = traffic_of(store, "m", "batch")
+    assert (row.evictions, row.evictions_in_place, row.held_s) == (3, 2, 5.5)
+    with store.reader() as reader:
+        assert reader.query("SELECT sum(in_place) AS n FROM evictions_per_minute")["n"][0] == 2
+        assert reader.query("SELECT sum(held_s) AS s FROM traffic_per_minute")["s"][0] == 5.5
+
+
+def test_the_latest_profile_of_each_model_and_hardware_is_seen(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        *[batch_size_point(measured_at=now - 60, batch_size=size) for size in (1, 2, 4)],
+        *[batch_size_point(measured_at=now, batch_size=size) for size in (2, 1)],
+        batch_size_point(measured_at=now - 60, hardware="another", batch_size=1),
+    )
+    with store.reader() as reader:
+        rows = reader.query("SELECT hardware, batch_size FROM batch_size_profiles").rows()
+    assert rows == [("a machine", 1), ("a machine", 2), ("another", 1)]

@@ -98,3 +98,22 @@ def test_relative_paths_count_from_the_fleet_file(tmp_path: Path) -> None:
 
 def test_the_reference_page_is_what_the_schema_says() -> None:
     assert (ROOT / "docs" / "fleet.md").read_text() == reference.render()
+
+
+KEY = "{name: ada, sha256: " + "a" * 64 + "}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        (f"[{KEY}, {KEY}]", "stands there twice"),
+        ("[{name: ada, sha256: plain-text-key}]", "sha256"),
+        (f"[{KEY.replace('ada', 'batch')}]", "own work"),
+        (f"[{KEY}, {{name: ada, weight: 3, sha256: {'b' * 64}}}]", "one weight"),
+        (f"[{KEY.replace('}', ', weight: 0}')}]", "weight"),
+    ],
+)
+def test_keys_that_mean_nothing_are_refused(tmp_path: Path, keys: str, says: str) -> None:
+    assert load_fleet(write(tmp_path, GOOD + f"keys: [{KEY}]")).keys[0].name == "ada"
+    with pytest.raises(ConfigError, match=says):
+        load_fleet(write(tmp_path, GOOD + f"keys: {keys}"))

@@ -68,6 +68,8 @@ def write_fleet(folder: Path) -> Path:
                 "interactive_cap": 2,
                 "max_replicas": 2,
                 "tool_call_parser": "hermes",
+                # No engine is that fast: the cap stays low, and batch makes room.
+                "service_levels": {"tpot_s": 0.001},
             },
             {**model, "name": "other", "max_model_len": 1024, "max_replicas": 2},
             {**model, "name": "asleep-everywhere", "max_model_len": 512},
@@ -168,13 +170,12 @@ class Pool:
     def evictions(self, name: str) -> int:
         """How many requests the host has evicted to make room, since it started."""
         settings = self.fleet.host(name)
-        page = httpx.get(f"http://{settings.address}:{settings.port}/metrics").text
-        return sum(
-            int(sample.value)
-            for family in text_string_to_metric_families(page)
-            for sample in family.samples
-            if sample.name == "turntable_evictions_total"
-        )
+        page = f"http://{settings.address}:{settings.port}/metrics"
+        return int(_total(page, "turntable_evictions_total"))
+
+    def gateway_metric(self, name: str) -> float:
+        """A counter of the gateway, over all models and classes."""
+        return _total(f"{self.url}/metrics", name)
 
     def _start(self, name: str, module: str, *arguments: str) -> None:
         log = (self.state.logs / f"{name}.log").open("ab")
@@ -196,3 +197,12 @@ class Pool:
     def _log(self, name: str) -> str:
         path = self.state.logs / f"{name}.log"
         return path.read_text()[-4000:] if path.exists() else "(none)"
+
+
+def _total(page: str, name: str) -> float:
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(httpx.get(page).text)
+        for sample in family.samples
+        if sample.name == name
+    )

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from serving.engine.decisions import events as ev
-from serving.wire import Finished, IdleTier, RequestClass, SwapCommand, SwapPolicy, SwapReport
+from serving.wire import (
+    BatchSizePoint,
+    BatchSizeProfile,
+    Finished,
+    IdleTier,
+    RequestClass,
+    SwapCommand,
+    SwapPolicy,
+    SwapReport,
+)
 from tests.engine.world import MODELS, World
 
 models = st.sampled_from(sorted(MODELS))
@@ -43,15 +52,47 @@ class HostWorld(World):
         request_class=st.sampled_from(["interactive", "batch", "batch"]),
         evictable=st.sampled_from([True, True, False]),
         tokens=st.integers(1, 50),
+        evictions=st.sampled_from([0, 0, 1, 9]),
+        deadline_s=st.sampled_from([None, None, 5.0, 500.0]),
+        account=st.sampled_from(["", "x", "y"]),
     )
     def a_generation_arrives(
-        self, model: str, request_class: RequestClass, evictable: bool, tokens: int
+        self,
+        model: str,
+        request_class: RequestClass,
+        evictable: bool,
+        tokens: int,
+        evictions: int = 0,
+        deadline_s: float | None = None,
+        account: str = "",
     ) -> None:
         self.count += 1
         key = f"g{self.count}"
         self.open.add(key)
         wanted = self.host.awake or model
-        self.apply(ev.Submitted(key, wanted, request_class, evictable, tokens))
+        self.apply(
+            ev.Submitted(
+                key,
+                wanted,
+                request_class,
+                evictable,
+                tokens,
+                account=account,
+                remaining_tokens=10,
+                deadline_s=deadline_s,
+                evictions=evictions,
+            )
+        )
+
+    @rule(model=models, cap=st.integers(1, 4))
+    def a_profile_is_given(self, model: str, cap: int) -> None:
+        """The service level is met up to `cap` generations."""
+        self.count += 1
+        self.tickets.add(self.count)
+        level_s = MODELS[model].tpot_s
+        points = [BatchSizePoint(n, level_s * n / cap, 0.1, 10.0) for n in (1, 8)]
+        profile = BatchSizeProfile(model=model, hardware="test", measured_at=0.0, points=points)
+        self.apply(ev.Profiled(self.count, profile))
 
     @precondition(lambda self: self.on_engine)
     @rule(data=st.data(), finished=st.booleans())
@@ -232,12 +273,44 @@ class HostWorld(World):
     @invariant()
     def running_never_exceeds_the_slots(self) -> None:
         for model, limits in MODELS.items():
-            assert sum(on == model for on in self.on_engine.values()) <= limits.slots
+            # What leaves a replaced model's engine is no longer admission's.
+            mine = [k for k, on in self.on_engine.items() if on == model and not self.leaves(k)]
+            held = self.told[model].held if mine else frozenset()
+            assert len([key for key in mine if key not in held]) <= limits.slots
+            assert len(mine) <= 2 * limits.slots
+
+    @invariant()
+    def beside_interactive_work_the_cap_holds_but_for_the_protected_share(self) -> None:
+        interactive, batch = self.live("interactive"), self.live("batch")
+        cap = self.host.admission.interactive_cap
+        if self.host.phase == "serving" and interactive:
+            assert len(batch) <= max(cap - len(interactive), cap // 4, 1)
+
+    @invariant()
+    def nothing_stays_held_without_interactive_work_unless_the_slots_are_full(self) -> None:
+        admission = self.host.admission
+        held = [g for g in admission.held.values() if not g.halting]
+        if self.host.phase == "serving" and held and not self.live("interactive"):
+            assert len(admission.running) == admission.slots
+
+    @invariant()
+    def the_engine_holds_what_the_host_says_is_held(self) -> None:
+        held = self.host.admission.held
+        assert {key for key in self.held if not self.leaves(key)} == held.keys()
+        if self.host.awake in self.told:
+            told = self.told[self.host.awake].held
+            assert {key for key in told if key in self.on_engine} == held.keys()
+
+    def leaves(self, key: str) -> bool:
+        """Whether the generation is on its way off a model that was replaced."""
+        return key in self.host.generations.leaving
 
     @invariant()
     def no_generation_is_lost(self) -> None:
         admission, leaving = self.host.admission, self.host.generations.leaving
-        assert {*admission.running, *admission.waiting, *leaving} == self.open
+        parts = (admission.running, admission.held, admission.waiting, leaving)
+        assert {key for part in parts for key in part} == self.open
+        assert sum(map(len, parts)) == len(self.open), "in two places at once"
 
     @invariant()
     def a_slot_is_never_left_free_while_a_request_that_may_have_it_waits(self) -> None:

@@ -12,14 +12,19 @@ from analytics.events import EngineSample, Eviction, Swap
 from serving.clients.host import HostClient
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
+from serving.engine.decisions.limits import CPU_PROMPTS
 from serving.errors import HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     WIRE_HEADER,
     WIRE_VERSION,
+    BatchSizePoint,
+    BatchSizeProfile,
     Failed,
     Finished,
     HandedBack,
+    Held,
     HostState,
+    Released,
     SwapCommand,
     SwapReport,
 )
@@ -74,7 +79,7 @@ def test_a_request_for_a_model_that_is_not_awake_is_handed_back(host: FakeHost) 
     assert read(host, "r", "b").end() == HandedBack("not_awake")
 
 
-def test_a_batch_generation_is_evicted_for_interactive_work_and_keeps_its_tokens(
+def test_batch_generations_are_held_for_interactive_work_and_go_on_where_they_were(
     host: FakeHost,
 ) -> None:
     host.engines.gate.close()
@@ -83,21 +88,23 @@ def test_a_batch_generation_is_evicted_for_interactive_work_and_keeps_its_tokens
         reader.until(lambda r: r.admitted)
     host.engines.gate.let(8)
     wait_until(lambda: sum(len(reader.tokens) for reader in batch) == 8)
-    interactive = read(host, "i")
-    interactive.until(lambda r: r.admitted)  # the cap is 2, so three of four had to go
-    wait_until(lambda: sum(isinstance(r.frames[-1], HandedBack) for r in batch) == 3)
+    interactive = read(host, "i").until(lambda r: r.admitted)
+    wait_until(lambda: sum(Held() in r.frames for r in batch) == 3)  # the cap is 2
+    wait_until(lambda: state(host).held == 3)
+    assert host.engines.alive["a"].steering.batch_prefill_tokens == CPU_PROMPTS.beside_interactive
     host.engines.gate.open()
     interactive.end()
-    ends = [reader.end() for reader in batch]
-    assert ends.count(HandedBack("evicted")) == 3
     for i, reader in enumerate(batch):
-        assert reader.tokens == expected_tokens("a", [i], 8)[: len(reader.tokens)]
+        assert reader.end() == Finished("length")
+        assert reader.tokens == expected_tokens("a", [i], 8)
+        assert reader.frames.count(Held()) == reader.frames.count(Released())
+    assert host.engines.alive["a"].steering.batch_prefill_tokens == CPU_PROMPTS.alone
     assert isinstance(host.sink, ListSink)
     evictions = [event for event in host.sink.events if isinstance(event, Eviction)]
-    kept = {event.request_id: event.kept_tokens for event in evictions}
-    assert kept == {
-        f"b{i}": len(r.tokens) for i, r in enumerate(batch) if ends[i] == HandedBack("evicted")
+    assert {event.request_id for event in evictions} == {
+        f"b{i}" for i, reader in enumerate(batch) if Held() in reader.frames
     }
+    assert all(event.in_place for event in evictions)
 
 
 def test_closing_the_connection_gives_the_slot_back(host: FakeHost) -> None:
@@ -118,6 +125,58 @@ def test_delete_aborts_a_generation(host: FakeHost) -> None:
     assert httpx.delete(f"{host.url}/generate/r", headers=headers).status_code == 404
 
 
+# ---------------------------------------------------------------- batch-size profiles
+
+
+def profile(model: str, level_met_at: int) -> BatchSizeProfile:
+    """The default service level of 0.1 s is met up to so many generations."""
+    points = [BatchSizePoint(n, 0.1001 * n / level_met_at, 0.1, 50.0) for n in (1, 2, 3, 4)]
+    return BatchSizeProfile(model=model, hardware="test", measured_at=1.0, points=points)
+
+
+def test_a_profile_sets_the_interactive_cap_and_is_kept_over_a_restart(host: FakeHost) -> None:
+    assert state(host).interactive_cap == 2
+    with host.client() as client:
+        client.give_profile(profile("a", 4))
+    assert state(host).interactive_cap == 3
+    host.restart()
+    assert state(host).interactive_cap == 3
+
+
+def test_the_cap_of_a_model_is_remembered_over_hotswaps(host: FakeHost) -> None:
+    with host.client() as client:
+        client.give_profile(profile("a", 4))
+    swap(host, "b", 1)
+    assert state(host).interactive_cap == 2
+    swap(host, "a", 2)
+    assert state(host).interactive_cap == 3
+
+
+def test_a_profile_of_an_unknown_model_or_at_anothers_address_is_refused(host: FakeHost) -> None:
+    with host.client() as client, pytest.raises(PlanRefused, match="nothing"):
+        client.give_profile(profile("nothing", 4))
+    answer = httpx.put(
+        f"{host.url}/profiles/b",
+        headers={"Authorization": f"Bearer {host.token}"},
+        content=msgspec.json.encode(profile("a", 4)),
+    )
+    assert answer.status_code == 400
+    assert "profile is of a" in answer.text
+
+
+def test_holds_and_releases_are_metrics(host: FakeHost) -> None:
+    host.engines.gate.close()
+    batch = [read(host, f"b{i}", request_class="batch").until(lambda r: r.admitted) for i in (0, 1)]
+    first = read(host, "i").until(lambda r: r.admitted)
+    wait_until(lambda: state(host).held == 1)
+    host.engines.gate.open()
+    for reader in (first, *batch):
+        reader.end()
+    text = httpx.get(f"{host.url}/metrics").text
+    assert 'turntable_evictions_total{in_place="true",model="a",reason="evicted"} 1.0' in text
+    assert 'turntable_releases_total{model="a"} 1.0' in text
+
+
 # ---------------------------------------------------------------- hotswaps
 
 
@@ -133,11 +192,11 @@ def test_a_hotswap_changes_the_awake_model_and_reports_its_phases(host: FakeHost
 
 def test_a_hotswap_hands_back_what_runs_and_waits(host: FakeHost) -> None:
     host.engines.gate.close()
-    running = [read(host, f"r{i}").until(lambda r: r.admitted) for i in range(2)]
+    running = [read(host, f"r{i}").until(lambda r: r.admitted) for i in range(4)]
     waiting = read(host, "w")
     wait_until(lambda: state(host).waiting.interactive == 1)
-    assert swap(host, "b", 1).handed_back == 3
-    assert [r.end() for r in (*running, waiting)] == [HandedBack("hotswap")] * 3
+    assert swap(host, "b", 1).handed_back == 5
+    assert [r.end() for r in (*running, waiting)] == [HandedBack("hotswap")] * 5
 
 
 def test_a_repeated_command_is_answered_with_the_recorded_report(host: FakeHost) -> None:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from serving.engine.memory import proportional_bytes
 from serving.weights import checkpoint_path
 from serving.weights.locks import try_exclusive
-from serving.wire import Failed, Finished, HandedBack, Tokens
+from serving.wire import Failed, Finished, Held, Released, Tokens
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import wait_until
 from tests.fakes.real_host import RealHost, real_host
@@ -19,7 +19,14 @@ pytestmark = pytest.mark.vllm
 
 MIB = 1024**2
 PROMPT = [504, 3575, 282, 4649, 314]  # "The capital of France is"
-LIMITS = {"max_model_len": 1024, "kv_cache_gib": 0.5, "slots": 2, "interactive_cap": 1}
+LIMITS = {
+    "max_model_len": 1024,
+    "kv_cache_gib": 0.5,
+    "slots": 2,
+    "interactive_cap": 1,
+    # No engine is that fast: the cap stays where it begins.
+    "service_levels": {"tpot_s": 0.001},
+}
 MODELS = [
     {"name": "exact", "dtype": "float32", **LIMITS},
     {"name": "half", "dtype": "bfloat16", **LIMITS},
@@ -81,19 +88,26 @@ def test_a_host_holds_the_checkpoint_of_its_engines(exact: RealHost) -> None:
         assert not free
 
 
-def test_an_evicted_generation_resumes_to_the_same_tokens(exact: RealHost) -> None:
+def test_a_held_generation_goes_on_where_it_was(exact: RealHost) -> None:
     undisturbed = read(exact, "u", max_tokens=200)
     undisturbed.end()
     batch = read(exact, "b", max_tokens=200, request_class="batch")
     batch.until(lambda r: len(r.tokens) >= 10)
     read(exact, "i", max_tokens=4).end()
-    assert batch.end() == HandedBack("evicted")
-    assert 10 <= len(batch.tokens) < 200
-    resumed = read(
-        exact, "b", max_tokens=200, request_class="batch", resumed_token_ids=batch.tokens
-    )
+    assert batch.end() == Finished("length")
+    assert [f for f in batch.frames if isinstance(f, Held | Released)] == [Held(), Released()]
+    assert batch.tokens == undisturbed.tokens
+
+
+def test_a_generation_cut_off_resumes_to_the_same_tokens(exact: RealHost) -> None:
+    undisturbed = read(exact, "u", max_tokens=200)
+    undisturbed.end()
+    cut = read(exact, "b", max_tokens=200, request_class="batch")
+    cut.until(lambda r: len(r.tokens) >= 10).hang_up()
+    first = cut.tokens[:10]
+    resumed = read(exact, "b", max_tokens=200, request_class="batch", resumed_token_ids=first)
     assert resumed.end() == Finished("length")
-    assert batch.tokens + resumed.tokens == undisturbed.tokens
+    assert first + resumed.tokens == undisturbed.tokens
 
 
 def test_an_idle_engine_holds_little_beyond_its_weights(exact: RealHost) -> None:

@@ -9,6 +9,7 @@ from serving.engine.decisions.residency import Residency
 from serving.wire import Finished, HandedBack, HostState, SwapCommand, SwapReport
 from tests.engine.host_world import HostWorld, ask, outcome, report_of, started
 from tests.engine.world import Step
+from tests.fakes.engine import FakeEngines
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 
@@ -173,9 +174,13 @@ def swap(host: FakeHost, model: str, plan_id: int) -> SwapReport:
         return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
 
 
+def of_a_gib() -> FakeEngines:
+    """Engines that hold so much from the first measurement on."""
+    return FakeEngines(asleep_bytes={"a": GIB, "b": GIB})
+
+
 def swapped_there_and_back(host: FakeHost) -> SwapReport:
     """The second swap's report: of b, asleep and measured, where a is awake."""
-    host.engines.asleep_bytes |= {"a": GIB, "b": GIB}
     swap(host, "b", 1)
     swap(host, "a", 2)
     assert host.host is not None
@@ -186,7 +191,11 @@ def swapped_there_and_back(host: FakeHost) -> SwapReport:
 
 def test_a_host_with_memory_for_both_has_no_gap(tmp_path: Path) -> None:
     with running_host(
-        with_device_memory(4.5), StateFolder(tmp_path), "host-0", options=OPTIONS
+        with_device_memory(4.5),
+        StateFolder(tmp_path),
+        "host-0",
+        engines=of_a_gib(),
+        options=OPTIONS,
     ) as host:
         report = swapped_there_and_back(host)
         assert list(report.phases_s) == ["wake", "canary", "hand_back", "sleep"]
@@ -198,7 +207,11 @@ def test_a_host_with_memory_for_both_has_no_gap(tmp_path: Path) -> None:
 
 def test_a_host_without_memory_for_both_lets_the_old_model_sleep_first(tmp_path: Path) -> None:
     with running_host(
-        with_device_memory(3.5), StateFolder(tmp_path), "host-0", options=OPTIONS
+        with_device_memory(3.5),
+        StateFolder(tmp_path),
+        "host-0",
+        engines=of_a_gib(),
+        options=OPTIONS,
     ) as host:
         report = swapped_there_and_back(host)
         assert list(report.phases_s) == ["hand_back", "sleep", "wake", "canary"]

@@ -8,7 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine
 from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.fencing import ObeyedPlan
-from serving.engine.decisions.host import Limits
+from serving.engine.decisions.generation import Generation
+from serving.engine.decisions.limits import Limits
+from serving.engine.protocol import Steering
+from serving.wire import RequestClass
 
 GIB = 1024**3
 MODELS = {"a": Limits(4, 2, 2 * GIB), "b": Limits(3, 3, 1 * GIB), "c": Limits(2, 1, 3 * GIB)}
@@ -33,6 +36,9 @@ class World(RuleBasedStateMachine):
         self.drain: int | None = None
         self.retry = False
         self.on_engine: dict[str, str] = {}
+        self.held: set[str] = set()
+        self.told: dict[str, Steering] = {}
+        """What each engine's scheduler is held to."""
         self.halting: set[str] = set()
         self.open: set[str] = set()
         self.closed: dict[str, ev.Terminal | None] = {}
@@ -77,21 +83,23 @@ class World(RuleBasedStateMachine):
         self.perform(self.host.apply(event, self.now))
 
     def perform(self, effects: list[ev.Effect]) -> None:
-        evicted = 0
         for effect in effects:
             match effect:
                 case ev.Admit() | ev.Halt() | ev.Close():
                     self.on_generation(effect)
-                case ev.Evicted(_, "evicted"):
-                    evicted += 1
+                case ev.Hold() | ev.Release():
+                    self.on_place(effect)
+                case ev.Steer(model, steering):
+                    assert model in self.awake_engines, "an engine asleep was steered"
+                    self.told[model] = steering
                 case ev.Fetch() | ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
                     self.on_step(effect)
                 case ev.Move():
                     self.on_move(effect)
                 case _:
                     self.on_other(effect)
-        if evicted:
-            self.check_eviction_was_needed()
+        if any(isinstance(effect, ev.Hold) for effect in effects):
+            self.check_holding_was_needed()
 
     def on_other(self, effect: ev.Effect) -> None:
         match effect:
@@ -111,6 +119,7 @@ class World(RuleBasedStateMachine):
                 assert key in self.open
                 assert self.host.awake is not None
                 self.on_engine[key] = self.host.awake
+                assert key not in self.told[self.host.awake].held
             case ev.Halt(key):
                 assert key in self.on_engine.keys() - self.halting, "halted twice, or not running"
                 self.halting.add(key)
@@ -119,6 +128,16 @@ class World(RuleBasedStateMachine):
                 assert key not in self.on_engine, f"{key} still holds its slot"
                 self.open.remove(key)
                 self.closed[key] = frame
+                self.held.discard(key)
+
+    def on_place(self, effect: ev.Hold | ev.Release) -> None:
+        assert effect.key in self.on_engine.keys() - self.halting
+        match effect:
+            case ev.Hold(key):
+                assert key not in self.held, "held twice"
+                self.held.add(key)
+            case ev.Release(key):
+                self.held.remove(key)
 
     def on_move(self, effect: ev.Move) -> None:
         assert self.move is None, "two background moves at once"
@@ -136,11 +155,17 @@ class World(RuleBasedStateMachine):
         assert not on_it, "an engine is changed with generations running"
         self.step = effect
 
-    def check_eviction_was_needed(self) -> None:
+    def check_holding_was_needed(self) -> None:
         admission = self.host.admission
-        live = [g for g in admission.running.values() if not g.halting]
-        interactive = sum(g.request_class == "interactive" for g in live)
-        waiting = sum(g.request_class == "interactive" for g in admission.waiting.values())
-        limit = admission.interactive_cap if interactive + waiting else admission.slots
-        batch = len(live) - interactive
-        assert min(limit, interactive + waiting) + batch + 1 > limit, "one eviction too many"
+        interactive, batch = self.live("interactive"), self.live("batch")
+        assert interactive, "held without interactive work"
+        taken = min(len(interactive), admission.slots)
+        assert taken + len(batch) + 1 > min(admission.interactive_cap, admission.slots)
+
+    def live(self, request_class: RequestClass) -> list[Generation]:
+        """Those that compute, and interactive ones also if they wait."""
+        admission = self.host.admission
+        found = [*admission.running.values()]
+        if request_class == "interactive":
+            found += admission.waiting.values()
+        return [g for g in found if g.request_class == request_class and not g.halting]

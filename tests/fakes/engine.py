@@ -55,6 +55,11 @@ class Gate:
         with self._condition:
             self._left = (self._left or 0) + tokens
 
+    def spent(self) -> bool:
+        """Whether it is closed, and every token it let through has passed."""
+        with self._condition:
+            return self._left == 0
+
     def take(self) -> bool:
         """Take one token's leave to pass, if there is one."""
         with self._condition:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ EXACT = "exact"
 """Awake on both hosts."""
 ABSENT = "absent"
 """Registered, awake nowhere."""
+
+KEYS = {"key of ada": ("ada", 2.0), "other key of ada": ("ada", 2.0), "key of bob": ("bob", 1.0)}
+"""Accounts and weights of `keyed_gateway`."""
 
 
 class _Server(uvicorn.Server):
@@ -70,7 +74,11 @@ class GatewayThread:
             return await model_app(model, checkpoint_path(model, self.state), runner)
 
         async with running_gateway(
-            self.fleet, admin_token=token, events=self.events, build=build
+            self.fleet,
+            admin_token=token,
+            batch_key=self.state.token("batch"),
+            events=self.events,
+            build=build,
         ) as gateway:
             config = uvicorn.Config(
                 gateway.app, port=self.fleet.gateway.port, log_config=None, lifespan="off"
@@ -172,6 +180,23 @@ def _running(
         stack.callback(gateway.stop)
         gateway.start()
         yield Stage(gateway, hosts, AutoTokenizer.from_pretrained(str(checkpoint)))
+
+
+@pytest.fixture(scope="session")
+def keyed_gateway(_running: Stage) -> Iterator[GatewayThread]:
+    """Another gateway over the same hosts, that asks for API keys: see KEYS."""
+    keys = [
+        {"name": name, "weight": weight, "sha256": sha256(key.encode()).hexdigest()}
+        for key, (name, weight) in KEYS.items()
+    ]
+    fleet = _running.gateway.fleet.model_dump()
+    fleet["gateway"]["port"] = free_ports(1)[0]
+    gateway = GatewayThread(Fleet.model_validate(fleet | {"keys": keys}), _running.gateway.state)
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        gateway.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serving.gateway.calls import MAX_BATCH_WAIT_S, read_call, replica_wait_s
+from serving.gateway.calls import MAX_BATCH_WAIT_S, BatchWishes, batch_wishes, read_call
 from serving.gateway.dialects import ENDPOINTS, Endpoint, error_body, request_class
 from serving.gateway.failures import Refusal, RequestRefused
 from serving.gateway.generation import Generation
@@ -61,14 +61,21 @@ def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     assert caught.value.refusal.status == 400
 
 
-def test_a_batch_request_may_ask_for_another_wait_within_the_cap() -> None:
-    assert replica_wait_s("batch", "5", 60) == 5
-    assert replica_wait_s("batch", "999999", 60) == MAX_BATCH_WAIT_S
-    assert replica_wait_s("batch", None, 60) == 60
-    assert replica_wait_s("interactive", "5", 60) == 60
-    for bad in ("soon", "-1", "nan"):
-        with pytest.raises(RequestRefused):
-            replica_wait_s("batch", bad, 60)
+def test_a_batch_request_may_choose_its_wait_and_say_when_it_is_due() -> None:
+    assert batch_wishes("batch", {}) == BatchWishes()
+    headers = {b"x-turntable-wait-s": b"5", b"x-turntable-deadline-s": b"90.5"}
+    assert batch_wishes("batch", headers) == BatchWishes(wait_s=5, deadline_s=90.5)
+    assert batch_wishes("interactive", headers) == BatchWishes()
+    assert batch_wishes("batch", {b"x-turntable-wait-s": b"99999"}).wait_s == MAX_BATCH_WAIT_S
+
+
+@pytest.mark.parametrize("name", ["x-turntable-wait-s", "x-turntable-deadline-s"])
+@pytest.mark.parametrize("bad", [b"soon", b"-1", b"nan"])
+def test_a_wish_that_is_no_number_of_seconds_is_refused(name: str, bad: bytes) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        batch_wishes("batch", {name.encode(): bad})
+
+    assert caught.value.refusal.param == name
 
 
 def test_one_error_in_both_forms() -> None:

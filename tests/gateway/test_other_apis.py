@@ -1,5 +1,6 @@
 """Responses, messages, tokenization and the list of models, with the unchanged clients."""
 
+from tests.fakes.host import wait_until
 from tests.gateway.conftest import ABSENT, EXACT, Stage
 
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
@@ -71,3 +72,20 @@ def test_metrics_count_requests_and_replicas(stage: Stage) -> None:
 
     assert 'turntable_gateway_replicas{model="exact"} 2.0' in page
     assert 'turntable_gateway_requests_total{endpoint="/v1/chat/completions"' in page
+
+
+def test_metrics_tell_the_gaps_between_tokens(stage: Stage) -> None:
+    def gaps() -> float:
+        page = stage.http.get("/metrics").text
+        start = "turntable_gateway_token_gap_seconds_count"
+        return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(start))
+
+    before = gaps()
+    stage.say(PARIS)
+    stage.openai().chat.completions.create(model=EXACT, messages=ASK)
+    (ended,) = stage.ended(1)
+
+    wait_until(lambda: gaps() > before)
+    assert gaps() - before <= ended.output_tokens - 1
+    assert ended.longest_gap_s is not None
+    assert ended.longest_gap_s <= ended.total_s

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.gateway.placement import ReplicaLoad, pick_replica
+from serving.gateway.placement import ReplicaLoad, pick_elsewhere, pick_replica
 
 
 def load(host: str, *, interactive: int = 0, batch: int = 0) -> ReplicaLoad:
@@ -58,6 +58,19 @@ def test_a_host_that_just_evicted_is_avoided_if_another_has_room() -> None:
     assert pick_replica([load("a"), load("b", batch=7)], "batch", avoid=evicted_by) == "b"
     assert pick_replica([load("a"), load("b", batch=8)], "batch", avoid=evicted_by) == "a"
     assert pick_replica([load("a")], "batch", avoid=evicted_by) == "a"
+
+
+def test_a_held_generation_goes_to_the_most_room_there_is_elsewhere() -> None:
+    replicas = [load("a"), load("b", batch=7), load("c", batch=5)]
+
+    assert pick_elsewhere(replicas, than="a") == "c"
+    assert pick_elsewhere(replicas, than="c") == "a"
+
+
+def test_without_room_elsewhere_a_held_generation_goes_nowhere() -> None:
+    full = [load("a"), load("b", batch=8), load("c", interactive=1, batch=3)]
+
+    assert pick_elsewhere(full, than="a") is None
 
 
 @given(loads, st.sampled_from(["interactive", "batch"]), st.sets(st.just("host-0")))

@@ -77,6 +77,29 @@ async def test_load_that_others_brought_counts_too() -> None:
     assert await pick(pool) == "b"
 
 
+async def test_what_a_host_holds_takes_batch_room_there() -> None:
+    pool = Pool(HOSTS)
+    pool.report("a", state("a", running=ClassCounts(batch=1), held=2))
+    pool.report("b", state("b", running=ClassCounts(batch=2)))
+
+    assert await pick(pool, "batch") == "b"
+
+
+async def test_a_slot_elsewhere_is_leased_before_the_next_one_looks() -> None:
+    pool = Pool(HOSTS)
+    pool.report("b", state("b", running=ClassCounts(batch=3)))
+
+    first = await pool.batch_slot_elsewhere("m", than="a")
+    second = asyncio.create_task(pool.batch_slot_elsewhere("m", than="a"))
+    await asyncio.sleep(0)
+    assert (first.host.name, second.done()) == ("b", False)
+
+    first.close()
+    first.close()
+
+    assert (await second).host.name == "b"
+
+
 async def test_many_waiters_are_woken_by_one_report() -> None:
     pool = Pool(HOSTS)
     until = time.monotonic() + 30

@@ -30,7 +30,7 @@ NOT_RESUMABLE = {
 
 
 def after(sampling: SamplingSpec, held: list[int], *, streamed: bool = True):
-    return continuation(sampling, prompt_tokens=5, held=held, streamed=streamed, max_model_len=100)
+    return continuation(sampling, prompt_tokens=5, kept=held, streamed=streamed, max_model_len=100)
 
 
 def generation(sampling: SamplingSpec, *, streamed: bool = True) -> Generation:
@@ -106,6 +106,31 @@ def test_recomputed_tokens_are_what_a_resume_did_not_find_cached() -> None:
     made.accept(Tokens([7], cached_tokens=2))
 
     assert (made.cached_tokens, made.recomputed_tokens) == (1, 3)
+
+
+def test_what_a_resume_finds_cached_is_not_told_to_the_client() -> None:
+    made = generation(RESUMABLE["greedy"])
+    made.begin_attempt(made.next_step(), "a")
+    first = made.accept(Tokens([5, 6], cached_tokens=1))
+    made.begin_attempt(made.next_step(), "b")
+    again = made.accept(Tokens([7], cached_tokens=4))
+
+    assert (first.cached_tokens, again.cached_tokens) == (1, 1)
+    assert (made.saved_tokens, made.recomputed_tokens) == (4, 1)
+
+
+def test_gaps_between_tokens_are_counted_and_not_the_wait_for_the_first() -> None:
+    made = generation(RESUMABLE["greedy"])
+    made.begin_attempt(made.next_step(), "a")
+    made.accept(Tokens([5]))
+    assert made.gaps.longest_s is None
+
+    made.accept(Tokens([6]))
+    made.accept(Tokens([7, 8]))
+
+    assert sum(made.gaps.counts) == 2
+    assert made.gaps.longest_s is not None
+    assert made.gaps.longest_s <= made.gaps.sum_s
 
 
 @st.composite

@@ -1,5 +1,7 @@
 """Fleets, host states and traffic rows, made short."""
 
+from msgspec.structs import replace
+
 from analytics.traffic import ModelTraffic
 from serving.config.fleet import (
     AllocationSettings,
@@ -7,12 +9,26 @@ from serving.config.fleet import (
     HostSettings,
     ModelSettings,
     RandomSource,
+    ServiceLevels,
 )
-from serving.wire import WIRE_VERSION, ClassCounts, HostPhase, HostState, Tier
+from serving.wire import (
+    WIRE_VERSION,
+    BatchSizePoint,
+    BatchSizeProfile,
+    ClassCounts,
+    HostPhase,
+    HostState,
+    Tier,
+)
 
 
 def a_model(
-    name: str, *, least: int = 0, most: int = 8, tokens_per_s: float = 100
+    name: str,
+    *,
+    least: int = 0,
+    most: int = 8,
+    tokens_per_s: float = 100,
+    tpot_s: float = 0.1,
 ) -> ModelSettings:
     return ModelSettings(
         name=name,
@@ -20,6 +36,9 @@ def a_model(
         min_replicas=least,
         max_replicas=most,
         replica_tokens_per_s=tokens_per_s,
+        slots=8,
+        interactive_cap=2,
+        service_levels=ServiceLevels(ttft_s=2, tpot_s=tpot_s),
     )
 
 
@@ -42,6 +61,8 @@ def a_state(
     batch: int = 0,
     swap_target: str | None = None,
     failure: str | None = None,
+    held: int = 0,
+    hardware: str = "a machine",
 ) -> HostState:
     return HostState(
         host=host,
@@ -60,6 +81,8 @@ def a_state(
         memory_bytes=1,
         versions={},
         failure=failure,
+        held=held,
+        hardware=hardware,
     )
 
 
@@ -90,4 +113,32 @@ def traffic(
         queue_p95_s=None,
         evictions=0,
         recomputed_tokens=0,
+    )
+
+
+def squeezed(
+    row: ModelTraffic, *, held: float = 0.0, capped: float = 1.0, cap: float = 2.0
+) -> ModelTraffic:
+    """The batch row of a model on whose replicas interactive work holds batch to the cap."""
+    return replace(row, held=held, capped_replicas=capped, mean_cap=cap)
+
+
+def a_profile(
+    model: str,
+    sizes: list[tuple[int, float, float]],
+    *,
+    hardware: str = "a machine",
+    ttft_s: float = 0.1,
+    prompt_tokens: int = 0,
+) -> BatchSizeProfile:
+    """A profile of (batch size, TPOT in seconds, output tokens a second)."""
+    return BatchSizeProfile(
+        model=model,
+        hardware=hardware,
+        measured_at=1.0,
+        points=[
+            BatchSizePoint(batch_size=size, tpot_s=tpot_s, ttft_s=ttft_s, tokens_per_s=rate)
+            for size, tpot_s, rate in sizes
+        ],
+        prompt_tokens=prompt_tokens,
     )

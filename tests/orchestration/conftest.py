@@ -18,6 +18,9 @@ from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
 from tests.fakes.engine import FakeEngines
 from tests.fakes.host import FakeHost, fake_fleet, running_host
 
+AHEAD_S = 60.0
+"""Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
+
 
 @pytest.fixture(autouse=True)
 def no_instance_left_behind() -> Iterator[None]:
@@ -50,7 +53,7 @@ class Rig:
         writer = EventWriter(ADDRESS, self.store.port, TOKEN, source="tests")
         writer.append(
             GatewaySample(
-                sampled_at=time.time(),
+                sampled_at=time.time() + AHEAD_S,
                 model=model,
                 request_class="interactive",
                 waiting=count,

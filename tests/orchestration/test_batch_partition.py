@@ -35,6 +35,7 @@ async def run(
 ) -> BatchSummary:
     settings: dict[str, Any] = {
         "base_url": f"http://127.0.0.1:{gateway.port}",
+        "api_key": "batch key",
         "windows": {"a": 4, "b": 4},
         "patience_s": 30,
         "request_s": 30,

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from orchestration.definitions import defs
-from orchestration.names import COMPLETIONS, PLAN, PROMPTS, TRAFFIC, serving_key
+from orchestration.names import COMPLETIONS, PLAN, PROFILES, PROMPTS, TRAFFIC, serving_key
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,13 @@ def test_the_graph_is_the_one_a_person_would_draw(shipped: dg.Definitions) -> No
     assert graph.get(PLAN).parent_keys == {TRAFFIC}
     for model in models:
         assert graph.get(serving_key(model)).parent_keys == {PLAN, weights}
+    assert graph.get(PROFILES).parent_keys == {serving_key(m) for m in models}
     assert graph.get(COMPLETIONS).parent_keys == {PROMPTS, *(serving_key(m) for m in models)}
+
+
+def test_a_code_server_can_load_them(shipped: dg.Definitions) -> None:
+    # It also refuses what building them allows, such as a job named as an asset is.
+    shipped.get_repository_def().load_all_definitions()
 
 
 def test_every_asset_says_what_it_is(shipped: dg.Definitions) -> None:
@@ -41,6 +47,20 @@ def test_every_asset_says_what_it_is(shipped: dg.Definitions) -> None:
         assert spec.owners, spec.key
         assert spec.group_name != "default", spec.key
         assert "turntable/plane" in spec.tags, spec.key
+
+
+def test_profiles_have_one_partition_a_model_and_are_measured_only_when_asked(
+    shipped: dg.Definitions,
+) -> None:
+    profiles = shipped.resolve_asset_graph().get(PROFILES)
+
+    assert profiles.partitions_def is not None
+    assert set(profiles.partitions_def.get_partition_keys()) == {
+        "smollm2",
+        "smollm2-exact",
+        "smollm2-long",
+    }
+    assert [schedule.name for schedule in shipped.schedules or []] == ["batch_schedule"]
 
 
 def test_sensor_and_schedule_run_unasked(shipped: dg.Definitions) -> None:
@@ -54,7 +74,8 @@ def test_sensor_and_schedule_run_unasked(shipped: dg.Definitions) -> None:
 def test_loading_the_definitions_imports_nothing_heavy_and_reads_no_fleet_file() -> None:
     script = (
         "import json, sys, orchestration.definitions; "
-        "print(json.dumps([m for m in ('torch', 'vllm', 'transformers') if m in sys.modules]))"
+        "heavy = ('torch', 'vllm', 'transformers', 'aiohttp', 'matplotlib'); "
+        "print(json.dumps([m for m in heavy if m in sys.modules]))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", script],

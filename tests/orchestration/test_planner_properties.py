@@ -11,7 +11,7 @@ from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from serving.config import Fleet
 from serving.wire import ClassCounts, HostState, Tier
-from tests.orchestration.building import a_fleet, a_model, a_state, traffic
+from tests.orchestration.building import a_fleet, a_model, a_state, squeezed, traffic
 
 NOW = 1000.0
 TIERS: list[Tier] = ["asleep", "parked", "disk", "absent"]
@@ -56,15 +56,21 @@ def situations(
             tiers={m.name: draw(st.sampled_from(TIERS)) for m in fleet.models},
             interactive=draw(st.integers(0, 4)),
             batch=draw(st.integers(0, 4)),
+            held=draw(st.sampled_from([0, 0, 3])),
         )
     rows = [
-        traffic(
-            model,
-            batch=batch,
-            waiting=draw(st.sampled_from([0, 0, 1, 5, 100])),
-            running=draw(st.integers(0, 8)),
-            tokens_per_s=draw(st.floats(0, 500)),
-            ended=draw(st.integers(0, 50)),
+        squeezed(
+            traffic(
+                model,
+                batch=batch,
+                waiting=draw(st.sampled_from([0, 0, 1, 5, 100])),
+                running=draw(st.integers(0, 8)),
+                tokens_per_s=draw(st.floats(0, 500)),
+                ended=draw(st.integers(0, 50)),
+            ),
+            held=draw(st.floats(0, 16)) if batch else 0.0,
+            capped=draw(st.sampled_from([0.0, 0.5, 1.0, 3.0])) if batch else 0.0,
+            cap=draw(st.floats(1, 8)),
         )
         for model in [*(m.name for m in fleet.models), "unknown-model"]
         for batch in (False, True)
@@ -145,7 +151,7 @@ def test_the_same_input_gives_the_same_plan(
 def without_running(states: States) -> States:
     """What hosts run goes with their models: only the traffic rows are the same after a plan."""
     return {
-        name: state and replace(state, running=ClassCounts(), waiting=ClassCounts())
+        name: state and replace(state, running=ClassCounts(), waiting=ClassCounts(), held=0)
         for name, state in states.items()
     }
 

@@ -17,10 +17,16 @@ class WouldDisturb(TurntableError):
 def bench(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="Which: `loop`, the whole loop, or `swap`, hotswaps.")
+        str,
+        typer.Argument(
+            help="Which: `loop`, the whole loop, `swap`, hotswaps, or `coserve`, both classes."
+        ),
     ],
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Write plots into this folder.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="coserve: ask these, JSON lines of a prompt set.")
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Exit 1 when a target is missed.")] = False,
     force: Annotated[bool, typer.Option(help="Measure beside a running instance.")] = False,
 ) -> None:
@@ -37,7 +43,12 @@ def bench(
         _refuse_beside_an_instance(chosen.state)
     with signals_interrupt():  # so that its servers are stopped
         result = benchmarks.run(
-            name, json_path=json, plots_dir=plots, fleet_file=chosen.fleet_file, state=chosen.state
+            name,
+            json_path=json,
+            plots_dir=plots,
+            fleet_file=chosen.fleet_file,
+            state=chosen.state,
+            prompts=prompts,
         )
     if strict and any(row.met is False for row in result.rows):
         raise typer.Exit(FAILED)

@@ -22,7 +22,9 @@ finished AS (
         quantile_cont(tpot_s, 0.5) AS tpot_p50_s,
         quantile_cont(tpot_s, 0.95) AS tpot_p95_s,
         sum(evictions)::BIGINT AS evictions,
-        sum(recomputed_tokens)::BIGINT AS recomputed_tokens
+        sum(recomputed_tokens)::BIGINT AS recomputed_tokens,
+        sum(saved_tokens)::BIGINT AS saved_tokens,
+        sum(held_s) AS held_s
     FROM requests
     GROUP BY ALL
 )
@@ -40,7 +42,9 @@ SELECT
     tpot_p50_s,
     tpot_p95_s,
     coalesce(evictions, 0) AS evictions,
-    coalesce(recomputed_tokens, 0) AS recomputed_tokens
+    coalesce(recomputed_tokens, 0) AS recomputed_tokens,
+    coalesce(saved_tokens, 0) AS saved_tokens,
+    coalesce(held_s, 0.0) AS held_s
 FROM arrived
 FULL JOIN finished USING (minute, model, request_class)
 ORDER BY minute, model, request_class DESC;
@@ -52,6 +56,7 @@ SELECT
     model,
     reason,
     count(*) AS evictions,
+    count(*) FILTER (in_place) AS in_place,
     sum(kept_tokens)::BIGINT AS kept_tokens
 FROM evictions
 GROUP BY ALL

@@ -24,7 +24,8 @@ finished AS (
         quantile_cont(tpot_s, 0.5) AS tpot_p50_s,
         quantile_cont(tpot_s, 0.95) AS tpot_p95_s,
         quantile_cont(queue_s, 0.95) AS queue_p95_s,
-        sum(recomputed_tokens)::BIGINT AS recomputed_tokens
+        sum(recomputed_tokens)::BIGINT AS recomputed_tokens,
+        sum(held_s) AS held_s
     FROM requests, clock
     WHERE ended_at > now_s - window_s
     GROUP BY ALL
@@ -39,7 +40,11 @@ classes AS (
 ),
 evicted AS (
     -- An eviction names its request only; without a recorded arrival it is batch work.
-    SELECT model, coalesce(request_class, 'batch') AS request_class, count(*) AS evictions
+    SELECT
+        model,
+        coalesce(request_class, 'batch') AS request_class,
+        count(*) AS evictions,
+        count(*) FILTER (in_place) AS evictions_in_place
     FROM evictions
     CROSS JOIN clock
     LEFT JOIN classes USING (request_id)
@@ -63,9 +68,16 @@ SELECT
     tpot_p95_s,
     queue_p95_s,
     coalesce(evictions, 0) AS evictions,
-    coalesce(recomputed_tokens, 0) AS recomputed_tokens
+    coalesce(recomputed_tokens, 0) AS recomputed_tokens,
+    coalesce(evictions_in_place, 0) AS evictions_in_place,
+    coalesce(held_s, 0.0) AS held_s,
+    coalesce(squeezed.held, 0.0) AS held,
+    coalesce(squeezed.capped_replicas, 0.0) AS capped_replicas,
+    squeezed.mean_cap
 FROM arrived
 FULL JOIN finished USING (model, request_class)
 FULL JOIN evicted USING (model, request_class)
 FULL JOIN present_load USING (model, request_class)
+LEFT JOIN (SELECT *, 'batch' AS request_class FROM squeezed_batch(window_s)) AS squeezed
+    USING (model, request_class)
 ORDER BY model, request_class DESC;

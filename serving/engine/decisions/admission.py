@@ -1,119 +1,212 @@
-"""Admission: which generations have a slot of the awake engine, and which must give theirs back.
+"""Admission: which generations of the awake engine compute, and which are held for them.
 
-Interactive first. While an interactive generation is running or waiting, the running batch is
-held to the interactive cap and surplus evictable batch work is evicted, cheapest to resume first
-and never more than needed. Otherwise batch fills every slot. Pure: `step` says what to do.
+Interactive first: it computes up to the slots. While any is present, batch gets what the
+interactive cap leaves, and surplus batch is held in place, never more than needed. A place that
+comes free goes to a held generation before a waiting one, so batch on the engine, computing or
+held, never exceeds the slots, and all of it goes on at once when interactive work leaves.
+Pure: `step` says what to do; who gives up a place is decided in `holding`, whose turn it is in
+`fairness`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from serving.engine.decisions.events import Admit, Effect, Evicted, Halt, Terminal
-from serving.wire import ClassCounts, HandedBack, RequestClass
+from serving.engine.decisions import holding
+from serving.engine.decisions.cap import CapLoop
+from serving.engine.decisions.events import Admit, Effect, Hold, Release, Steer
+from serving.engine.decisions.fairness import FairShares
+from serving.engine.decisions.generation import Generation
+from serving.engine.protocol import Steering
+from serving.wire import ClassCounts, RequestClass
+
+RECONSIDER_S = 0.2
+"""Tokens alone are a reason to decide again only so often: protection and cap change slowly."""
 
 
-@dataclass
-class Generation:
-    """One generation on this host, from its arrival to its last frame."""
+@dataclass(frozen=True)
+class PromptBudget:
+    """How many prompt tokens of batch generations a step may compute."""
 
-    key: str
-    request_class: RequestClass
-    evictable: bool
-    tokens: int
-    """Prompt and output so far: what a resume elsewhere must compute again."""
-    arrived_at: float
-    admitted_at: float | None = None
-    ending: Terminal | None = None
-    """Set once it is being halted: the frame that will end its stream."""
-    unwanted: bool = False
-    """Its client is gone."""
+    beside_interactive: int
+    """Each one makes the step longer that interactive generations wait for."""
+    alone: int
+    """Bounded too: the next interactive prompt waits for the step in progress."""
 
-    @property
-    def halting(self) -> bool:
-        """It still holds its slot, but is on its way out."""
-        return self.ending is not None or self.unwanted
+
+@dataclass(frozen=True)
+class Place:
+    """The model that is awake, and what bounds its running batch."""
+
+    model: str
+    slots: int
+    cap: CapLoop
+    prompts: PromptBudget
 
 
 class Admission:
-    """The waiting queues and the running batch of the awake engine."""
+    """The waiting queues, the running batch and the held generations of the awake engine."""
 
     def __init__(self) -> None:
-        self.slots = 0
-        self.interactive_cap = 0
         self.waiting: dict[str, Generation] = {}
         self.running: dict[str, Generation] = {}
+        """They compute, or are on their way out."""
+        self.held: dict[str, Generation] = {}
+        """On the engine, but without a place."""
+        self._place: Place | None = None
+        self._steered: Steering | None = None
+        """What the awake engine was told last."""
+        self._stepped_at = 0.0
+        self._shares: dict[RequestClass, FairShares] = {
+            "interactive": FairShares(),
+            "batch": FairShares(),
+        }
 
-    def set_limits(self, *, slots: int, interactive_cap: int) -> None:
-        """Take over the limits of the model that is awake now; no slots when none is."""
-        self.slots, self.interactive_cap = slots, interactive_cap
+    @property
+    def slots(self) -> int:
+        """Of the awake model; none before there was one."""
+        return self._place.slots if self._place else 0
+
+    @property
+    def interactive_cap(self) -> int:
+        """Of the awake model, now."""
+        return self._place.cap.cap if self._place else 0
+
+    def serve(self, place: Place) -> None:
+        """From here on decide for this model; its engine has not been told anything."""
+        self._place, self._steered = place, None
+
+    def leave(self) -> tuple[dict[str, Generation], list[Effect]]:
+        """Give up all that is on the engine: another is used now. What is held goes on there."""
+        held = [generation.key for generation in self.held.values() if not generation.halting]
+        left = self.on_engine()
+        self.running.clear()
+        self.held.clear()
+        if self._place is None or not held:
+            return left, []
+        return left, [Steer(self._place.model, Steering()), *(Release(key) for key in held)]
+
+    def on_engine(self) -> dict[str, Generation]:
+        """Everything the engine has, computing or held."""
+        return self.running | self.held
 
     def counts(self) -> tuple[ClassCounts, ClassCounts]:
-        """Running and waiting generations by class."""
+        """Running and waiting generations by class; the held ones are in neither."""
         return _count(self.running), _count(self.waiting)
 
     def interactive_present(self) -> bool:
         """Whether any interactive generation runs or waits."""
-        return any(
+        return self._interactive() > 0
+
+    def progressed(self, generation: Generation, tokens: int, now: float) -> None:
+        """A generation got tokens: charge its account, and let the cap learn from the gap."""
+        self._shares[generation.request_class].served(generation, tokens)
+        if generation.request_class == "interactive" and generation.key in self.running:
+            self._observe(generation, tokens, now)
+        generation.got(tokens, now)
+
+    def due(self, now: float) -> bool:
+        """Whether tokens alone are reason to decide again."""
+        return now - self._stepped_at >= RECONSIDER_S
+
+    def step(self, now: float) -> list[Effect]:
+        """What is due now; applied to this object. The engine is told before anyone is admitted."""
+        place, self._stepped_at = self._place, now
+        if place is None:
+            return []
+        effects = [*self._hold(now), *self._release(now), *self._admit(now)]
+        return [*self._steer(place), *effects]
+
+    def _observe(self, generation: Generation, tokens: int, now: float) -> None:
+        """A gap counts if the same number computed all along, and no interactive prompt did."""
+        computing = [g for g in self.running.values() if not g.halting]
+        interactive = [g for g in computing if g.request_class == "interactive"]
+        steady = generation.computing_then == len(computing)
+        generation.computing_then = len(computing)
+        if self._place is None or generation.last_token_at is None or not steady or not tokens:
+            return
+        if not any(g.in_prefill for g in interactive):
+            gap_s = (now - generation.last_token_at) / tokens
+            self._place.cap.observe(len(computing), gap_s, tokens / len(interactive))
+
+    def _interactive(self) -> int:
+        return sum(
             generation.request_class == "interactive" and not generation.halting
             for queue in (self.running, self.waiting)
             for generation in queue.values()
         )
 
-    def step(self, now: float) -> list[Effect]:
-        """Admissions and evictions that are due now; applied to this object."""
-        return [*self._evict_surplus(), *self._admit(now)]
+    def _batch(self) -> list[Generation]:
+        return [g for g in self.running.values() if g.request_class == "batch" and not g.halting]
 
-    def _limit(self) -> int:
-        return self.interactive_cap if self.interactive_present() else self.slots
+    def _places(self) -> holding.Places:
+        return holding.places(
+            slots=self.slots, cap=self.interactive_cap, interactive=self._interactive()
+        )
 
-    def _live(self, request_class: RequestClass) -> list[Generation]:
-        return [
-            generation
-            for generation in self.running.values()
-            if generation.request_class == request_class and not generation.halting
-        ]
+    def _hold(self, now: float) -> Iterator[Effect]:
+        for generation in holding.surplus(self._batch(), self._places(), now):
+            generation.hold(now)
+            self.held[generation.key] = self.running.pop(generation.key)
+            yield Hold(generation.key)
 
-    def surplus(self) -> int:
-        """How many evictable batch generations run beyond what the limit leaves to batch."""
-        limit, batch = self._limit(), self._live("batch")
-        waiting = sum(g.request_class == "interactive" for g in self.waiting.values())
-        interactive = min(limit, len(self._live("interactive")) + waiting)
-        fixed = sum(not generation.evictable for generation in batch)
-        room = max(0, limit - interactive - fixed)
-        return max(0, len(batch) - fixed - room)
+    def _release(self, now: float) -> Iterator[Effect]:
+        held = [generation for generation in self.held.values() if not generation.halting]
+        computing, places = len(self._batch()), self._places()
+        free = max(0, self.slots - len(self.running))
+        for generation in holding.returning(held, computing, places, now)[:free]:
+            generation.release(now)
+            self.running[generation.key] = self.held.pop(generation.key)
+            yield Release(generation.key)
 
-    def _evict_surplus(self) -> list[Effect]:
-        evictable = [generation for generation in self._live("batch") if generation.evictable]
-        cheapest_first = sorted(evictable, key=lambda g: (g.tokens, -(g.admitted_at or 0.0)))
-        effects: list[Effect] = []
-        for generation in cheapest_first[: self.surplus()]:
-            generation.ending = HandedBack("evicted")
-            effects += [Evicted(generation.key, "evicted"), Halt(generation.key)]
-        return effects
+    def _admit(self, now: float) -> Iterator[Effect]:
+        if self.waiting and len(self.running) < self.slots:
+            interactive = self._waiting("interactive")
+            yield from self._take(interactive, self.slots - len(self.running), now)
+            yield from self._admit_batch(now)
 
-    def _admit(self, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        limit = self._limit()
-        for request_class in ("interactive", "batch"):
-            for generation in [
-                g for g in self.waiting.values() if g.request_class == request_class
-            ]:
-                if not self._has_room(generation, limit):
-                    break
-                del self.waiting[generation.key]
-                generation.admitted_at = now
-                self.running[generation.key] = generation
-                effects.append(Admit(generation.key, now - generation.arrived_at))
-        return effects
+    def _admit_batch(self, now: float) -> Iterator[Effect]:
+        """First to the places of all, then to those that are for protected ones alone."""
+        computing, places = len(self._batch()), self._places()
+        on_engine = max(len(self.running), computing + len(self.held))
+        free = max(0, self.slots - on_engine)
+        open_to_all = min(free, max(0, places.batch - computing))
+        yield from self._take(self._waiting("batch"), open_to_all, now)
+        computing += open_to_all
+        rest = min(free - open_to_all, places.protected - computing)
+        if rest > 0:
+            protected = [g for g in self._waiting("batch") if holding.is_protected(g, now)]
+            yield from self._take(protected, rest, now)
 
-    def _has_room(self, generation: Generation, limit: int) -> bool:
-        if len(self.running) >= self.slots:
-            return False
-        if generation.request_class == "batch":
-            return len(self.running) < limit
-        # Batch work that cannot be evicted may run for minutes: it does not count against
-        # interactive work's places, which would starve behind it.
-        fixed = sum(not g.evictable for g in self._live("batch"))
-        return len(self.running) - fixed < limit
+    def _waiting(self, request_class: RequestClass) -> list[Generation]:
+        return [g for g in self.waiting.values() if g.request_class == request_class]
+
+    def _take(self, waiting: list[Generation], places: int, now: float) -> Iterator[Effect]:
+        if not waiting or places <= 0:
+            return
+        shares = self._shares[waiting[0].request_class]
+        for generation in islice(shares.turns(waiting), places):
+            yield self._admitted(generation, now)
+
+    def _admitted(self, generation: Generation, now: float) -> Effect:
+        del self.waiting[generation.key]
+        self._shares[generation.request_class].admitted(generation)
+        generation.admitted_at = now
+        self.running[generation.key] = generation
+        return Admit(generation.key, now - generation.arrived_at)
+
+    def _steer(self, place: Place) -> Iterator[Effect]:
+        budget = place.prompts
+        present = self.interactive_present()
+        wanted = Steering(
+            frozenset(self.held), budget.beside_interactive if present else budget.alone
+        )
+        told, self._steered = self._steered, wanted
+        if told is None or told.batch_prefill_tokens != wanted.batch_prefill_tokens:
+            yield Steer(place.model, wanted)
+        elif told.held & self.on_engine().keys() != wanted.held:
+            # What has left the engine it has forgotten by itself.
+            yield Steer(place.model, wanted)
 
 
 def _count(queue: dict[str, Generation]) -> ClassCounts:

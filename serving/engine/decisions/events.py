@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from serving.engine.protocol import DeviceMemory, SleepLevel
+from serving.engine.protocol import DeviceMemory, SleepLevel, Steering
 from serving.wire import (
+    BatchSizeProfile,
     Failed,
     Finished,
     HandedBack,
@@ -28,6 +29,16 @@ class Submitted:
     evictable: bool
     tokens: int
     """Prompt and resumed tokens."""
+    account: str = ""
+    weight: float = 1.0
+    """Of the account, against the others'."""
+    remaining_tokens: int = 0
+    """At most so many are to be generated."""
+    resumed: bool = False
+    deadline_s: float | None = None
+    """How long from now it may take."""
+    evictions: int = 0
+    """Before it came here."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,14 @@ class WeightsSeen:
 
 
 @dataclass(frozen=True)
+class Profiled:
+    """A model was measured over batch sizes; `ticket` names who says so."""
+
+    ticket: int
+    profile: BatchSizeProfile
+
+
+@dataclass(frozen=True)
 class PrewarmAllowed:
     """Enough time has passed since the start: other models may be loaded in the background."""
 
@@ -151,6 +170,9 @@ class PrewarmAllowed:
 class ShutdownAsked:
     """The host is to end."""
 
+
+Asked = SwapAsked | TierAsked | StandbysAsked | CancelAsked | Profiled
+"""What somebody holds a ticket for."""
 
 Event = (
     Submitted
@@ -168,6 +190,7 @@ Event = (
     | Measured
     | StandbysAsked
     | WeightsSeen
+    | Profiled
     | PrewarmAllowed
     | ShutdownAsked
 )
@@ -179,6 +202,28 @@ class Admit:
 
     key: str
     queue_s: float
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Evict the generation in place: its tokens stop for now."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """The held generation goes on."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Steer:
+    """Tell the engine of `model` what its scheduler is held to from now on."""
+
+    model: str
+    steering: Steering
 
 
 @dataclass(frozen=True)
@@ -283,6 +328,13 @@ class RememberPlan:
 
 
 @dataclass(frozen=True)
+class RememberProfile:
+    """Make a model's profile survive a restart."""
+
+    profile: BatchSizeProfile
+
+
+@dataclass(frozen=True)
 class Answer:
     """The answer to who holds the ticket: done, with a report where there is one, or refused."""
 
@@ -306,6 +358,9 @@ class ShutDown:
 
 Effect = (
     Admit
+    | Hold
+    | Release
+    | Steer
     | Halt
     | Close
     | Evicted
@@ -318,6 +373,7 @@ Effect = (
     | DrainTimer
     | RetryTimer
     | RememberPlan
+    | RememberProfile
     | Answer
     | SwapEnded
     | ShutDown

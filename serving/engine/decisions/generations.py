@@ -1,11 +1,12 @@
-"""The generations on a host: those that wait or have a slot, and those leaving the old model.
+"""The generations on a host: they wait, have a slot, are held, or leave the old model.
 
 Says what happens to each of them, from its arrival to its last frame. Who gets a slot is decided
 in `admission`, when a model changes in `host`.
 """
 
 from serving.engine.decisions import events as ev
-from serving.engine.decisions.admission import Admission, Generation
+from serving.engine.decisions.admission import Admission
+from serving.engine.decisions.generation import Generation, arrived
 from serving.wire import Failed, HandedBack
 
 
@@ -19,19 +20,17 @@ class Generations:
 
     def none_on_engines(self) -> bool:
         """Whether no engine runs any generation."""
-        return not self.admission.running and not self.leaving
+        return not self.admission.on_engine() and not self.leaving
 
     def submit(self, event: ev.Submitted, now: float) -> None:
         """Let a generation wait for a slot."""
-        self.admission.waiting[event.key] = Generation(
-            event.key, event.request_class, event.evictable, event.tokens, now
-        )
+        self.admission.waiting[event.key] = arrived(event, now)
 
-    def progressed(self, event: ev.Progressed) -> None:
-        """Count tokens: they are the price of a resume."""
+    def progressed(self, event: ev.Progressed, now: float) -> None:
+        """Count tokens."""
         generation = self._on_engine(event.key)
         if generation is not None:
-            generation.tokens += event.tokens
+            self.admission.progressed(generation, event.tokens, now)
 
     def ended(self, event: ev.StreamEnded) -> list[ev.Effect]:
         """A generation is off its engine: its slot is free and its stream ends."""
@@ -39,6 +38,7 @@ class Generations:
         if generation is None:
             return []
         self.admission.running.pop(event.key, None)
+        self.admission.held.pop(event.key, None)
         self.leaving.pop(event.key, None)
         if generation.unwanted:
             return [ev.Close(event.key, None)]
@@ -58,10 +58,11 @@ class Generations:
         generation.unwanted = True
         return [] if already_halting else [ev.Halt(key)]
 
-    def leave(self) -> None:
-        """The model of everything that runs is replaced: its slots are the new model's now."""
-        self.leaving.update(self.admission.running)
-        self.admission.running.clear()
+    def leave(self) -> list[ev.Effect]:
+        """The model of all that is on the engine is replaced: its slots are the new model's now."""
+        left, effects = self.admission.leave()
+        self.leaving.update(left)
+        return effects
 
     def close_waiting(self, frame: HandedBack) -> list[ev.Effect]:
         """End the streams of everything that waits."""
@@ -72,8 +73,8 @@ class Generations:
     def halt_running(
         self, frame: HandedBack | Failed, *, evictable_only: bool = False
     ) -> list[ev.Effect]:
-        """Take what has a slot off the awake engine."""
-        running = list(self.admission.running.values())
+        """Take what runs or is held off the awake engine."""
+        running = list(self.admission.on_engine().values())
         if evictable_only:
             running = [generation for generation in running if generation.evictable]
         return _halted(running, frame)
@@ -83,7 +84,8 @@ class Generations:
         return _halted(list(self.leaving.values()), frame)
 
     def _on_engine(self, key: str) -> Generation | None:
-        return self.admission.running.get(key) or self.leaving.get(key)
+        admission = self.admission
+        return admission.running.get(key) or admission.held.get(key) or self.leaving.get(key)
 
 
 def _halted(generations: list[Generation], frame: HandedBack | Failed) -> list[ev.Effect]:

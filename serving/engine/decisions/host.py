@@ -4,29 +4,21 @@
 place that changes the host's state; nothing here waits, and nothing here can fail.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.commands import Commands
 from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generations import Generations
+from serving.engine.decisions.limits import Caps, Limits
 from serving.engine.decisions.residency import Residency
 from serving.engine.decisions.tier_requests import TierRequests
 from serving.engine.decisions.transaction import Transaction
-from serving.wire import Failed, HandedBack, HostPhase
+from serving.wire import BatchSizeProfile, Failed, HandedBack, HostPhase
 
 _RETRY_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 30.0)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the decisions need to know of a model."""
-
-    slots: int
-    interactive_cap: int
-    kv_cache_bytes: int = 0
 
 
 class HostDecisions:
@@ -43,6 +35,7 @@ class HostDecisions:
         device_bytes: int | None = 0,
         device: DeviceBudget | None = None,
         standbys: Sequence[str] = (),
+        profiles: Iterable[BatchSizeProfile] = (),
     ) -> None:
         """`standbys`: what to keep ready as long as no plan says otherwise, first one first."""
         self.host = host
@@ -62,7 +55,7 @@ class HostDecisions:
         )
         self.tier_requests = TierRequests(host)
         self.transaction: Transaction | None = None
-        self._models = dict(models)
+        self._caps = Caps(models, profiles)
         self._drain_s = drain_s
         self._home: str | None = None
         self._steps = 0
@@ -90,6 +83,8 @@ class HostDecisions:
     def apply(self, event: ev.Event, now: float) -> list[ev.Effect]:
         """Change the state by one event; the effects are to be performed in order."""
         effects = self._on(event, now)
+        if isinstance(event, ev.Progressed) and not self.admission.due(now):
+            return effects
         effects += self._settle(now)
         return effects
 
@@ -98,13 +93,15 @@ class HostDecisions:
             case ev.Submitted():
                 return self._submitted(event, now)
             case ev.Progressed():
-                self.generations.progressed(event)
+                self.generations.progressed(event, now)
                 return []
             case ev.StreamEnded():
                 return self.generations.ended(event)
             case ev.Cancelled():
                 return self.generations.cancelled(event.key)
-            case ev.SwapAsked() | ev.TierAsked() | ev.StandbysAsked() | ev.CancelAsked():
+            case ev.SwapAsked() | ev.TierAsked() | ev.CancelAsked():
+                return self._asked(event)
+            case ev.StandbysAsked() | ev.Profiled():
                 return self._asked(event)
             case ev.EngineLost():
                 return self._engine_lost(event, now)
@@ -114,9 +111,7 @@ class HostDecisions:
             case _:
                 return self._on_progress(event, now)
 
-    def _asked(
-        self, event: ev.SwapAsked | ev.TierAsked | ev.StandbysAsked | ev.CancelAsked
-    ) -> list[ev.Effect]:
+    def _asked(self, event: ev.Asked) -> list[ev.Effect]:
         match event:
             case ev.SwapAsked():
                 self.commands.waiting.append(event)
@@ -129,6 +124,8 @@ class HostDecisions:
                 return [ev.Answer(ticket, None, refused)]
             case ev.CancelAsked():
                 return self.commands.cancel(event, self.transaction)
+            case ev.Profiled():
+                return self._caps.profiled(event)
         return []
 
     def _on_progress(self, event: ev.Event, now: float) -> list[ev.Effect]:
@@ -185,7 +182,7 @@ class HostDecisions:
             transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in halts)
             effects += halts
         if transaction.wakes_first:
-            self.generations.leave()
+            effects += self.generations.leave()
             self._serve(transaction.to_model)
         if self.generations.none_on_engines():
             return effects + self._step_done(transaction, None, now)
@@ -219,7 +216,7 @@ class HostDecisions:
             effects += self._step_done(transaction, None, now)
         while self.transaction is None and self.commands.waiting:
             effects += self._command(self.commands.waiting.popleft(), now)
-        if self.phase == "serving":
+        if self.phase == "serving" or self._draining():
             effects += self.admission.step(now)
         if self.phase == "serving" and self.transaction is None:
             effects += self._background_move(now)
@@ -234,10 +231,17 @@ class HostDecisions:
         move = move or residency.next_move(busy=busy, now=now)
         return [*effects, move] if move else effects
 
+    def _draining(self) -> bool:
+        """Whether the old engine takes nothing more, but what it holds may go on as places free."""
+        transaction = self.transaction
+        if transaction is None or transaction.phase != "hand_back" or transaction.wakes_first:
+            return False
+        return self.residency.tiers.get(transaction.from_model or "") == "awake"
+
     def _handed_back(self, transaction: Transaction) -> bool:
         """Whether the old engine runs nothing any more."""
         return not self.generations.leaving and (
-            transaction.wakes_first or not self.admission.running
+            transaction.wakes_first or not self.admission.on_engine()
         )
 
     # ---------------------------------------------------------------- hotswaps
@@ -322,8 +326,7 @@ class HostDecisions:
         """From here on `model` admits."""
         self.awake, self.phase, self._home, self._retries = model, "serving", model, 0
         self.failure = None
-        limits = self._models[model]
-        self.admission.set_limits(slots=limits.slots, interactive_cap=limits.interactive_cap)
+        self.admission.serve(self._caps.place(model))
 
     def _record_tier(self, transaction: Transaction, error: str | None) -> None:
         old, new = transaction.from_model, transaction.to_model
@@ -372,7 +375,7 @@ class HostDecisions:
         effects += self.generations.halt_running(frame)
         if transaction is not None and not transaction.switched:
             # Its successor is on the way already.
-            self.generations.leave()
+            effects += self.generations.leave()
             transaction.old_lost, transaction.gap_began_at = True, now
             self.awake, self.phase = None, "swapping"
             return effects

@@ -12,6 +12,10 @@ from serving.config import HostSettings, ModelSettings
 _GIB = 1024**3
 _CPU_WORKER = "serving.engine.vllm.cpu_worker.SleepingCPUWorker"
 _CUDA_WORKER = "serving.engine.vllm.cuda_worker.SleepingGPUWorker"
+_CPU_STEP_TOKENS = 128
+"""Prompt tokens a step: measured in docs/coserving.md."""
+_SCHEDULER = "serving.engine.vllm.scheduler.SteeredScheduler"
+_ASYNC_SCHEDULER = "serving.engine.vllm.scheduler.SteeredAsyncScheduler"
 
 
 def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) -> VllmConfig:
@@ -22,14 +26,18 @@ def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) ->
         "dtype": model.dtype,
         "max_model_len": model.max_model_len,
         "max_num_seqs": model.slots,
+        "scheduling_policy": "priority",
         "kv_cache_memory_bytes": int(model.kv_cache_gib * _GIB),
         "enable_prefix_caching": True,
         "enable_log_requests": False,
         "disable_log_stats": True,
-        **(_on_cpu() if host.accelerator == "cpu" else _on_cuda(host)),
+        **(_on_cpu(model) if host.accelerator == "cpu" else _on_cuda(model, host)),
         **model.engine_args,
     }
     config = AsyncEngineArgs(**arguments).create_engine_config(UsageContext.ENGINE_CONTEXT)
+    # Only now it is settled whether steps are scheduled ahead.
+    scheduling = config.scheduler_config
+    scheduling.scheduler_cls = _ASYNC_SCHEDULER if scheduling.async_scheduling else _SCHEDULER
     if host.accelerator == "cpu":
         # vLLM turns "uni" into "mp" on CPU because it sets OpenMP's environment for a new worker
         # process. Ours binds its threads itself, and saves a process an engine.
@@ -37,13 +45,19 @@ def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) ->
     return config
 
 
-def _on_cpu() -> dict[str, Any]:
-    return {"enforce_eager": True, "worker_cls": _CPU_WORKER}
+def _on_cpu(model: ModelSettings) -> dict[str, Any]:
+    return {
+        "enforce_eager": True,
+        "worker_cls": _CPU_WORKER,
+        "max_num_batched_tokens": max(_CPU_STEP_TOKENS, model.slots),
+    }
 
 
-def _on_cuda(host: HostSettings) -> dict[str, Any]:
+def _on_cuda(model: ModelSettings, host: HostSettings) -> dict[str, Any]:
     devices = max(1, len(host.devices))
     return {
+        # Its worker keeps a place for what is held, too.
+        "max_num_seqs": 2 * model.slots,
         "enable_sleep_mode": True,
         "worker_cls": _CUDA_WORKER,
         # The KV cache has a size of its own, so this is only what vLLM wants to find free before it

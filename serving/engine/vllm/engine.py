@@ -31,6 +31,8 @@ from serving.engine.vllm.sampling import (
     sampling_params,
     token_logprobs,
 )
+from serving.engine.vllm.steering import send_steering
+from serving.engine.vllm.steps import BATCH_PRIORITY, INTERACTIVE_PRIORITY
 from serving.weights import Lease
 from serving.wire import Finished, GenerateRequest, Tokens
 
@@ -55,6 +57,8 @@ class VllmEngine:
         """Kept while there are processes: a parked engine reads its weights again."""
         self._llm: AsyncLLM | None = None
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """By itself or stopped."""
         self._stopping = False
         self._level: SleepLevel | None = None
         self._held = HeldMemory()
@@ -90,6 +94,7 @@ class VllmEngine:
 
             def died(sentinel: int = sentinel) -> None:
                 loop.remove_reader(sentinel)
+                self._end()
                 if not self._stopping and not self._lost.done():
                     self._lost.set_result("its process ended")
 
@@ -99,6 +104,10 @@ class VllmEngine:
         loop = asyncio.get_running_loop()
         for process in self._processes.started:
             loop.remove_reader(process.sentinel)
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     async def lost(self) -> str:
         """Wait for the engine core's process to end by itself."""
@@ -133,6 +142,7 @@ class VllmEngine:
     async def stop(self) -> None:
         """End the engine core, gracefully for a moment, then by force."""
         self._stopping = True
+        self._end()
         self._unwatch()
         llm, self._llm = self._llm, None
         if llm is not None:
@@ -146,7 +156,17 @@ class VllmEngine:
             self._lease = None
 
     async def steer(self, steering: Steering) -> None:
-        """Hold the scheduler to `steering`."""
+        """Hold the scheduler to `steering`; returns when its current step is done."""
+        sent = asyncio.create_task(send_steering(self._started(), steering))
+        try:
+            # vLLM answers no call to an engine core that ends meanwhile.
+            await asyncio.wait({sent, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not sent.done():
+                raise self._failed("it ended before it was steered")
+            with self._failures():
+                sent.result()
+        finally:
+            sent.cancel()
 
     def memory_bytes(self) -> int:
         """Proportional set size of the engine's processes, and pinned memory that it leaves out."""
@@ -164,9 +184,13 @@ class VllmEngine:
             return
         llm, first = self._started(), True
         with self._failures():
-            params = sampling_params(request)
+            params = sampling_params(key, request)
+            batch = request.request_class == "batch"
             prompt = tokens_input(prompt_ids(request), cache_salt=request.cache_salt)
-            async with contextlib.aclosing(llm.generate(prompt, params, key)) as outputs:
+            generation = llm.generate(
+                prompt, params, key, priority=BATCH_PRIORITY if batch else INTERACTIVE_PRIORITY
+            )
+            async with contextlib.aclosing(generation) as outputs:
                 async for output in outputs:
                     for converted in self._converted(request, output, first=first):
                         yield converted

@@ -5,11 +5,15 @@ from collections.abc import Mapping, Sequence
 from vllm.logprobs import Logprob
 from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
+from serving.engine.vllm.steps import KEY_ARGUMENT
 from serving.wire import GenerateRequest, StructuredSpec, TokenLogprobs
 
 
-def sampling_params(request: GenerateRequest) -> SamplingParams:
-    """What vLLM is asked for: the request's limits less what the generation already has."""
+def sampling_params(key: str, request: GenerateRequest) -> SamplingParams:
+    """What vLLM is asked for: the request's limits less what the generation already has.
+
+    It carries `key` to the scheduler.
+    """
     wanted, done = request.sampling, len(request.resumed_token_ids)
     return SamplingParams(
         max_tokens=wanted.max_tokens - done,
@@ -32,6 +36,7 @@ def sampling_params(request: GenerateRequest) -> SamplingParams:
         structured_outputs=_structured(wanted.structured),
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
+        extra_args={KEY_ARGUMENT: key},
     )
 
 

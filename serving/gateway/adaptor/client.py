@@ -108,6 +108,9 @@ class FleetEngineClient(WithoutEngine):
             max_model_len=self._model.max_model_len,
             streamed=params.output_kind != RequestOutputKind.FINAL_ONLY,
             cache_salt=request.cache_salt,
+            account=record.account.name,
+            weight=record.account.weight,
+            deadline_at=record.deadline_at,
         )
 
     async def _stream(

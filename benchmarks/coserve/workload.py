@@ -1,0 +1,84 @@
+"""The load every arm gets: bursts of interactive requests over batch work without end. Pure.
+
+Everything follows from a seed, so each arm sees the same requests at the same moments. Arrivals are
+open-loop: a request comes when it is due, however the ones before it fare.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+PERIOD_S = 4.5
+"""From one burst to the next."""
+PRESENT_S = 2.0
+"""About how long a burst is there when it is alone: half of the time, with its arrivals."""
+SPREAD_S = 0.4
+"""A burst's requests come within this long."""
+LEAD_S = 1.0
+"""Of a window, before its first burst."""
+_BATCH_TOKENS = (64, 256)
+_ANSWER_TOKENS = (16, 1024)
+_ANSWER_SPREAD = 0.25
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much interactive work there is."""
+
+    name: str
+    burst: int
+    """Requests of one burst."""
+
+
+SIZES = (Size("light", 2), Size("heavy", 6))
+SINGLE = Size("single", 1)
+"""For two hosts: never interactive work on both."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one request asks for: exactly so many greedy tokens."""
+
+    text: str
+    max_tokens: int
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An interactive request, due so long after the window began."""
+
+    at_s: float
+    question: Question
+
+
+def answer_tokens(tpot_s: float) -> int:
+    """Mean length of an answer, for a burst to be there for `PRESENT_S` at this pace."""
+    shortest, longest = _ANSWER_TOKENS
+    return max(shortest, min(longest, round(PRESENT_S / tpot_s)))
+
+
+def bursts(
+    size: Size, texts: Sequence[str], seed: int, *, number: int, mean_tokens: int
+) -> list[Arrival]:
+    """`number` bursts, each with requests at random moments and of random lengths."""
+    choice = random.Random(f"{size.name}-{seed}")  # noqa: S311 - reproducible, no secret
+    found = []
+    for burst in range(number):
+        for place in range(size.burst):
+            at_s = LEAD_S + burst * PERIOD_S + choice.uniform(0, SPREAD_S) * (place > 0)
+            tokens = round(mean_tokens * choice.uniform(1 - _ANSWER_SPREAD, 1 + _ANSWER_SPREAD))
+            found.append(Arrival(at_s, Question(choice.choice(texts), tokens)))
+    return sorted(found, key=lambda arrival: arrival.at_s)
+
+
+def window_s(number: int) -> float:
+    """How long `number` bursts are watched."""
+    return number * PERIOD_S
+
+
+def batch_work(texts: Sequence[str], seed: int) -> Iterator[Question]:
+    """Batch requests without end, of lengths that do not end together."""
+    choice = random.Random(f"batch-{seed}")  # noqa: S311 - reproducible, no secret
+    for _ in count():
+        yield Question(choice.choice(texts), choice.randint(*_BATCH_TOKENS))
