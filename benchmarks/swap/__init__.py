@@ -8,13 +8,14 @@ from benchmarks.figures import Row
 from benchmarks.setting import Setting
 from benchmarks.start import first_answer
 from benchmarks.stock import StockServer
+from benchmarks.swap.bandwidth import host_to_device_bytes_per_s
 from benchmarks.swap.cycles import cycle
 from benchmarks.swap.fleet import SwapFleets, swap_fleets
 from benchmarks.swap.instance import Instance, running_instance
 from benchmarks.swap.load import swap_under_load
 from benchmarks.swap.plots import write_plots
 from benchmarks.swap.rows import rows_of
-from benchmarks.swap.samples import SwapSamples
+from benchmarks.swap.samples import DeviceLink, SwapSamples
 from benchmarks.swap.tiers import idle_engine, swaps_from_asleep, swaps_from_below, swaps_of_sizes
 from benchmarks.workspace import Workspace
 
@@ -25,6 +26,7 @@ def measure(setting: Setting) -> list[Row]:
     with Workspace.temporary(setting) as workspace:
         fleets = swap_fleets(workspace.original_fleet)
         workspace.prepare_weights(fleets.tight)
+        samples.link = _link(workspace, fleets)
         _start_stock(workspace, fleets, samples)
         with running_instance(workspace, fleets) as instance:
             _measure_swaps(instance, samples)
@@ -32,6 +34,15 @@ def measure(setting: Setting) -> list[Row]:
     if setting.plots_dir is not None:
         write_plots(samples, setting.plots_dir)
     return rows_of(samples)
+
+
+def _link(workspace: Workspace, fleets: SwapFleets) -> DeviceLink | None:
+    host = fleets.tight.hosts[1]
+    bytes_per_s = host_to_device_bytes_per_s(workspace, host)
+    if bytes_per_s is None:
+        return None
+    workspace.say(f"host to device: {bytes_per_s / 1e9:.1f} GB/s")
+    return DeviceLink(max(1, len(host.devices)), bytes_per_s)
 
 
 def _start_stock(workspace: Workspace, fleets: SwapFleets, samples: SwapSamples) -> None:

@@ -1,7 +1,8 @@
 """The benchmark's fleets: one host with room for every idle engine, one with next to none. Pure.
 
 On the roomy host other models stay asleep. On the tight one an idle engine is parked, and stopped
-when another one is: so both lower tiers come about by the host's own residency.
+when another one is: so both lower tiers come about by the host's own residency. On CUDA the file's
+own `host_memory_gib` stays, and lower tiers are asked for.
 """
 
 from dataclasses import dataclass
@@ -106,5 +107,7 @@ def _sized(shape: tuple[int, int]) -> ModelSettings:
 
 
 def _host(host: HostSettings, port: int, memory_gib: float, model: str) -> HostSettings:
-    update = {"port": port, "address": "127.0.0.1", "host_memory_gib": memory_gib}
+    update: dict[str, object] = {"port": port, "address": "127.0.0.1"}
+    if host.accelerator == "cpu":
+        update["host_memory_gib"] = memory_gib
     return host.model_copy(update=update | {"starts_with": model})

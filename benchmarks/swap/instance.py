@@ -34,6 +34,7 @@ class Host:
         self.server = server
         self._url = f"http://{settings.address}:{settings.port}"
         self._token = token
+        self._on_cuda = settings.accelerator == "cuda"
         self._client = HostClient(settings.address, settings.port, token)
         self._plans = count(1)
 
@@ -70,7 +71,9 @@ class Host:
         return generate(self._url, self._token, model, max_tokens)
 
     def wait_for_tier(self, model: str, tier: Tier, limit_s: float) -> None:
-        """Wait until the host has brought `model` to `tier`."""
+        """Wait until the host has brought `model` to `tier`; on CUDA, ask for it."""
+        if self._on_cuda and (tier == "parked" or tier == "disk"):
+            self._client.change_tier(model, tier)
         until(
             lambda: self._client.state().tiers[model] == tier or None,
             f"{model} is {tier}",

@@ -21,6 +21,17 @@ class SizedSwap:
     weights_bytes: int
     from_tier: Tier
     first_token_s: float
+    wake_s: float = float("nan")
+    """Of that, until the engine had weights and KV cache again."""
+
+
+@dataclass(frozen=True)
+class DeviceLink:
+    """What host memory is copied to: a group of devices, each with its own share of the weights."""
+
+    devices: int
+    bytes_per_s: float
+    """To one of them, from pinned memory."""
 
 
 @dataclass
@@ -61,6 +72,8 @@ class SwapSamples:
     cycles: CycleSamples = field(default_factory=CycleSamples)
     load: LoadSamples = field(default_factory=LoadSamples)
     sizes: list[SizedSwap] = field(default_factory=list)
+    link: DeviceLink | None = None
+    """None where the hosts run on CPU."""
 
     def first_token_s(self, tier: Tier) -> list[float]:
         """Command to first token, of the swaps from `tier`."""

@@ -62,7 +62,8 @@ def _size(instance: Instance, model: ModelSettings, home: str, samples: SwapSamp
     def take() -> None:
         swap = host.swap(model.name)
         tier, took_s = swap.report.from_tier, swap.first_token_s
-        samples.sizes.append(SizedSwap(weights_bytes, tier, took_s))
+        wake_s = swap.report.phases_s["wake"]
+        samples.sizes.append(SizedSwap(weights_bytes, tier, took_s, wake_s))
         instance.say(f"{weights_bytes / 1e9:.1f} GB from {tier}: first token after {took_s:.2f} s")
 
     take()

@@ -141,7 +141,7 @@ class HostSettings(_Section):
         gt=0,
         description="what two awake models may hold together, so that a hotswap wakes the new one "
         "before the old one sleeps; absent: what other engines leave of `host_memory_gib`. "
-        "On cuda the old one always sleeps first",
+        "On cuda: what all engines may hold of each device; absent: the old one sleeps first",
     )
     starts_with: ModelName | None = Field(None, description="awake at start; absent: the plan's")
 

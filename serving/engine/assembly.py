@@ -1,7 +1,7 @@
 """Puts one engine host together from its parts: fleet entry, engines, owner, HTTP application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from serving.engine import records
 from serving.engine.app import build_app
 from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
+from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.limits import CPU_PROMPTS, CUDA_PROMPTS, Limits
 from serving.engine.decisions.staggering import (
     CPU_PREFILL_TOKENS_PER_S,
@@ -25,7 +26,7 @@ from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.plan_file import PlanFile
 from serving.engine.profiles import ProfileFolder
-from serving.engine.protocol import EngineFactory, Weights
+from serving.engine.protocol import DeviceMemory, EngineFactory, Weights
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
 
@@ -100,9 +101,8 @@ def assemble(
         {model.name: _limits(model, settings) for model in fleet.models},
         budget_bytes=int(settings.host_memory_gib * _GIB),
         prefill_tokens_per_s=_prefill_tokens_per_s(settings),
-        device_bytes=_device_bytes(settings),
-        # On CUDA a second model cannot be loaded beside the awake one: it has the device's memory.
-        loads_beside=settings.accelerator == "cpu",
+        device_bytes=_gib_or_none(settings.device_memory_gib),
+        device=_device(settings),
         standbys=[model.name for model in fleet.models if model.min_replicas > 0],
         drain_s=options.drain_s,
         obeyed=obeyed,
@@ -121,7 +121,8 @@ def assemble(
     registered = {model.name for model in fleet.models}
     planned = obeyed.model if obeyed.model in registered else None
     app = build_app(owner, view, metrics, token=state.token("admin"))
-    prewarm_after_s = options.prewarm_after_s if settings.accelerator == "cpu" else None
+    device = decisions.residency.device
+    prewarm_after_s = options.prewarm_after_s if device is None or device.loads_beside() else None
     first_model = settings.starts_with or planned
     host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
@@ -132,18 +133,20 @@ def _limits(model: ModelSettings, host: HostSettings) -> Limits:
     return Limits(
         slots=model.slots,
         interactive_cap=model.interactive_cap,
-        kv_cache_bytes=int(model.kv_cache_gib * _GIB),
+        kv_cache_bytes=_kv_cache_in_host_ram(model, host),
         tpot_s=model.service_levels.tpot_s,
         prompts=CUDA_PROMPTS if host.accelerator == "cuda" else CPU_PROMPTS,
     )
 
 
-def _device_bytes(settings: HostSettings) -> int | None:
-    """What two awake models may hold; None: what the other engines leave of the host's budget."""
-    if settings.accelerator == "cuda":
-        # An engine's device memory is not measured, so two are never awake at once.
-        return 0
-    gib = settings.device_memory_gib
+def _device(settings: HostSettings) -> DeviceBudget | None:
+    """The budget of the accelerator's own memory; on CPU engines live in host RAM alone."""
+    if settings.accelerator == "cpu":
+        return None
+    return DeviceBudget(_gib_or_none(settings.device_memory_gib))
+
+
+def _gib_or_none(gib: float | None) -> int | None:
     return None if gib is None else int(gib * _GIB)
 
 
@@ -151,6 +154,14 @@ def _prefill_tokens_per_s(settings: HostSettings) -> float:
     """What another replica prefills: one like this host."""
     cuda = settings.accelerator == "cuda"
     return CUDA_PREFILL_TOKENS_PER_S if cuda else CPU_PREFILL_TOKENS_PER_S
+
+
+def _held(engines: Mapping[str, DeviceMemory]) -> int:
+    return sum(memory.held_bytes for memory in engines.values())
+
+
+def _kv_cache_in_host_ram(model: ModelSettings, settings: HostSettings) -> int:
+    return int(model.kv_cache_gib * _GIB) if settings.accelerator == "cpu" else 0
 
 
 def _lifespan(
@@ -200,8 +211,9 @@ async def _sample(
         if turns.due(changes, swapping=decisions.transaction is not None):
             engines = await asyncio.to_thread(owner.engines.memory_bytes)
             memory_bytes = await asyncio.to_thread(own_memory_bytes) + sum(engines.values())
-            owner.post(ev.Measured(engines, changes))
-        host.view.sampled(memory_bytes)
+            device = owner.engines.device_memory()
+            owner.post(ev.Measured(engines, changes, device))
+        host.view.sampled(memory_bytes, _held(owner.engines.device_memory()))
         new_tokens, reported_tokens = owner.output_tokens - reported_tokens, owner.output_tokens
         state = host.view.now()
         metrics.sampled(state, new_tokens)

@@ -13,6 +13,7 @@ import structlog
 from serving.config import ModelSettings
 from serving.engine.decisions.holdings import gib
 from serving.engine.protocol import (
+    DeviceMemory,
     Engine,
     EngineFactory,
     EngineFailed,
@@ -158,8 +159,12 @@ class Engines:
             await engine.steer(steering)
 
     def memory_bytes(self) -> dict[str, int]:
-        """What each engine with a process holds."""
+        """What each engine with a process holds of host RAM."""
         return {model: engine.memory_bytes() for model, engine in list(self._engines.items())}
+
+    def device_memory(self) -> dict[str, DeviceMemory]:
+        """What each engine with a process holds of the device's own memory."""
+        return {model: engine.device_memory() for model, engine in list(self._engines.items())}
 
     def present(self) -> frozenset[str]:
         """The models whose weights are on disk."""

@@ -37,6 +37,16 @@ class Steering:
     """At most so many prompt tokens of batch generations a step; None: the engine's own limit."""
 
 
+@dataclass(frozen=True)
+class DeviceMemory:
+    """What an engine holds of its device's own memory; of a group, on each device."""
+
+    held_bytes: int = 0
+    """Now; an engine that sleeps still has its context."""
+    awake_bytes: int = 0
+    """When it is awake."""
+
+
 class Engine(Protocol):
     """One engine of one model. Its host calls one of start, sleep, wake, stop at a time."""
 
@@ -67,7 +77,10 @@ class Engine(Protocol):
         """Hold the scheduler to `steering`. Keys it does not know are ignored."""
 
     def memory_bytes(self) -> int:
-        """Proportional set size of the engine's processes."""
+        """Host RAM that the engine's processes hold, what they share with others by share."""
+
+    def device_memory(self) -> DeviceMemory:
+        """What it holds on its accelerator; nothing where that has no memory of its own."""
 
 
 class Weights(Protocol):

@@ -18,6 +18,7 @@ class StateView:
         self._revision = 1
         self._versions = _versions()
         self._memory_bytes = 0
+        self._device_bytes = 0
         self._seen: object = None
         self._seen_counts: object = None
         self._moved = asyncio.Event()
@@ -43,6 +44,7 @@ class StateView:
             slots=decisions.admission.slots,
             interactive_cap=decisions.admission.interactive_cap,
             memory_bytes=self._memory_bytes,
+            device_bytes=self._device_bytes,
             versions=self._versions,
             hardware=self._hardware,
             failure=decisions.failure,
@@ -79,9 +81,9 @@ class StateView:
             self._seen = seen
             self._advance()
 
-    def sampled(self, memory_bytes: int) -> None:
+    def sampled(self, memory_bytes: int, device_bytes: int = 0) -> None:
         """About once a second: count a revision if the load changed."""
-        self._memory_bytes = memory_bytes
+        self._memory_bytes, self._device_bytes = memory_bytes, device_bytes
         admission = self._decisions.admission
         counts = (*admission.counts(), len(admission.held), admission.interactive_cap)
         if counts != self._seen_counts:

@@ -53,7 +53,9 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     interactive_cap: int
     """Now; it follows the time per output token that interactive generations get."""
     memory_bytes: int
-    """Proportional set size of the host with all its engines; on CUDA also device memory."""
+    """Host RAM of the host with all its engines; what they share counts once."""
+    device_bytes: int = 0
+    """On CUDA, memory its engines hold on the device, on each of a group; else 0."""
     versions: dict[str, str]
     hardware: str = ""
     """What its engines compute on, in words; batch-size profiles are kept for each."""

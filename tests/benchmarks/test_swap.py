@@ -4,16 +4,25 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.figures import Row
 from benchmarks.report import verdict
 from benchmarks.setting import BenchmarkUnable
+from benchmarks.swap.bandwidth import host_to_device_bytes_per_s
 from benchmarks.swap.fleet import SwapFleets, swap_fleets
 from benchmarks.swap.plots import write_plots
 from benchmarks.swap.rows import rows_of
-from benchmarks.swap.samples import CycleSamples, LoadSamples, SizedSwap, Swap, SwapSamples
-from benchmarks.workspace import write_fleet
-from serving.config import Fleet, load_fleet
+from benchmarks.swap.samples import (
+    CycleSamples,
+    DeviceLink,
+    LoadSamples,
+    SizedSwap,
+    Swap,
+    SwapSamples,
+)
+from benchmarks.workspace import Workspace, write_fleet
+from serving.config import Fleet, StateFolder, load_fleet
 from serving.wire import SwapReport, Tier
 
 DEFAULT_FLEET = Path(__file__).parents[2] / "config" / "fleet.yaml"
@@ -103,6 +112,48 @@ def test_what_needs_a_gpu_is_neither_met_nor_missed_and_says_why() -> None:
     assert (row.as_json()["value"], row.met) == (None, None)
     assert row.as_json()["impossible"]
     assert verdict([row]) == "No figure has a target."
+
+
+def test_a_wake_from_host_ram_is_compared_with_the_link_to_each_device_of_the_host() -> None:
+    found = samples()
+    found.link = DeviceLink(devices=2, bytes_per_s=10e9)
+    found.sizes = [
+        SizedSwap(1_000_000_000, "asleep", 1.0, wake_s=1.0),
+        SizedSwap(4_000_000_000, "asleep", 1.0, wake_s=0.25),
+        SizedSwap(8_000_000_000, "disk", 1.0, wake_s=0.001),
+    ]
+    row = by_figure(found)["weights restored from host RAM, share of host-to-device bandwidth"]
+    assert row.impossible is None
+    assert (row.value, row.met) == (pytest.approx(0.8), True)
+
+
+def test_a_link_without_a_wake_from_host_ram_misses_the_target() -> None:
+    found = samples()
+    found.link, found.sizes = DeviceLink(1, 10e9), []
+    row = by_figure(found)["weights restored from host RAM, share of host-to-device bandwidth"]
+    assert row.as_json()["value"] is None
+    assert row.met is False
+
+
+def test_a_host_on_cpu_has_no_link_to_a_device(tmp_path: Path) -> None:
+    fleet = load_fleet(DEFAULT_FLEET)
+    workspace = Workspace(tmp_path, StateFolder(tmp_path), fleet, lambda _text: None)
+    assert host_to_device_bytes_per_s(workspace, fleet.hosts[0]) is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device is there")
+def test_a_host_whose_device_is_missing_cannot_be_measured_and_says_why(tmp_path: Path) -> None:
+    fleet = load_fleet(DEFAULT_FLEET)
+    workspace = Workspace(tmp_path, StateFolder(tmp_path), fleet, lambda _text: None)
+    host = fleet.hosts[0].model_copy(update={"accelerator": "cuda", "devices": [0]})
+    with pytest.raises(BenchmarkUnable, match="copying to the device failed"):
+        host_to_device_bytes_per_s(workspace, host)
+
+
+def test_on_cuda_a_host_keeps_the_memory_its_fleet_file_gives_it() -> None:
+    fleet = load_fleet(DEFAULT_FLEET.with_name("fleet.gpu.yaml"))
+    for made in (swap_fleets(fleet).roomy, swap_fleets(fleet).tight):
+        assert [host.host_memory_gib for host in made.hosts] == [160, 160]
 
 
 def test_sizes_are_listed_by_tier_and_what_was_not_seen_has_no_value() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from serving.config import ModelSettings
-from serving.engine.protocol import EngineFailed, EngineOutput, SleepLevel, Steering
+from serving.engine.protocol import DeviceMemory, EngineFailed, EngineOutput, SleepLevel, Steering
 from serving.wire import Finished, GenerateRequest, TokenLogprobs, Tokens
 
 FIRST_TOKEN, TOKEN_SPAN = 1000, 20000
@@ -93,6 +93,8 @@ class FakeEngines:
     answer: Callable[[GenerateRequest], list[int]] | None = None
     asleep_bytes: dict[str, int] = field(default_factory=dict)
     """What an engine of a model holds: in every condition, but for what `holds` says."""
+    device_bytes: dict[str, int] = field(default_factory=dict)
+    """What an awake engine holds of a device, by model."""
     holds: dict[tuple[str, str], int] = field(default_factory=dict)
     """What an engine of a model holds in a condition."""
     alive: dict[str, "FakeEngine"] = field(default_factory=dict)
@@ -164,6 +166,10 @@ class FakeEngine:
     def memory_bytes(self) -> int:
         controls, name = self.controls, self.model.name
         return controls.holds.get((name, self.condition), controls.asleep_bytes.get(name, 1))
+
+    def device_memory(self) -> DeviceMemory:
+        awake = self.controls.device_bytes.get(self.model.name, 0)
+        return DeviceMemory(awake if self.condition == "awake" else 0, awake)
 
     def die(self, reason: str) -> None:
         self._loop.call_soon_threadsafe(self._die, reason)

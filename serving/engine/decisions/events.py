@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from serving.engine.protocol import SleepLevel, Steering
+from serving.engine.protocol import DeviceMemory, SleepLevel, Steering
 from serving.wire import (
     BatchSizeProfile,
     Failed,
@@ -136,11 +136,12 @@ class Moved:
 
 @dataclass(frozen=True)
 class Measured:
-    """Memory of the engines, by model."""
+    """Memory of the engines, by model: host RAM, and what they hold of the device."""
 
     memory_bytes: dict[str, int]
     changes: int | None = None
     """How many changes of a tier there had been before it was measured (`Residency.changes`)."""
+    device: dict[str, DeviceMemory] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.commands import Commands
+from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generations import Generations, halted
 from serving.engine.decisions.limits import Caps, Limits
@@ -34,7 +35,7 @@ class HostDecisions:
         drain_s: float,
         obeyed: ObeyedPlan,
         device_bytes: int | None = 0,
-        loads_beside: bool = True,
+        device: DeviceBudget | None = None,
         standbys: Sequence[str] = (),
         profiles: Iterable[BatchSizeProfile] = (),
     ) -> None:
@@ -50,7 +51,7 @@ class HostDecisions:
             models,
             budget_bytes=budget_bytes,
             device_bytes=device_bytes,
-            loads_beside=loads_beside,
+            device=device,
             standbys=standbys,
             kv_cache_bytes={name: limits.kv_cache_bytes for name, limits in models.items()},
         )
@@ -143,8 +144,8 @@ class HostDecisions:
             case ev.Moved(model, tier, error):
                 self.residency.moved(model, tier, error, now)
                 return self.tier_requests.moved(event, now)
-            case ev.Measured(memory_bytes, changes):
-                self.residency.measured(memory_bytes, changes)
+            case ev.Measured(memory_bytes, changes, on_device):
+                self.residency.measured(memory_bytes, changes, on_device)
             case ev.WeightsSeen(models):
                 self.residency.weights_seen(models)
             case ev.PrewarmAllowed():

@@ -8,9 +8,11 @@ The models that are not awake share the host's memory budget. Beyond it somebody
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from serving.engine.decisions.bring_back import BringBack
+from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.events import Move
 from serving.engine.decisions.giving_way import GivingWay, StepDown
 from serving.engine.decisions.holdings import Holdings, gib
+from serving.engine.protocol import DeviceMemory
 from serving.wire import IdleTier, Tier, TierMove
 
 HEIGHT: dict[Tier, int] = {"absent": 0, "disk": 1, "parked": 2, "asleep": 3, "awake": 4}
@@ -28,10 +30,14 @@ class Residency:
         budget_bytes: int,
         device_bytes: int | None = 0,
         kv_cache_bytes: Mapping[str, int] | None = None,
-        loads_beside: bool = True,
+        device: DeviceBudget | None = None,
         standbys: Sequence[str] = (),
     ) -> None:
-        """`device_bytes` bounds two awake models; None: they share `budget_bytes` with the rest."""
+        """`device_bytes` bounds two awake models; None: they share `budget_bytes` with the rest.
+
+        With `device`, memory of the accelerator's own, that bounds them instead, and the awake
+        engine's share of host RAM counts too: there it has no weights, but pinned memory for them.
+        """
         self.tiers: dict[str, Tier] = dict.fromkeys(models, "disk")
         self.moving: TierMove | None = None
         """The model whose tier is being changed in the background."""
@@ -41,7 +47,8 @@ class Residency:
         """Counts changes of a tier, so that a measurement can say which tiers it saw."""
         self._budget_bytes = budget_bytes
         self._device_bytes = device_bytes
-        self._loads_beside = loads_beside
+        self.device = device
+        """The accelerator's own memory, where it has some."""
         self._holdings = Holdings(kv_cache_bytes or {})
         self._bring_back = BringBack()
         self._giving_way = GivingWay(standbys)
@@ -89,12 +96,19 @@ class Residency:
         """Do not bring `model` up before it has been awake again: it failed, or does not fit."""
         self._left.add(model)
 
-    def measured(self, memory_bytes: dict[str, int], changes: int | None = None) -> None:
+    def measured(
+        self,
+        memory_bytes: dict[str, int],
+        changes: int | None = None,
+        on_device: Mapping[str, DeviceMemory] | None = None,
+    ) -> None:
         """Take over what the engines hold, unless a tier has changed since `changes`."""
         if changes not in (None, self.changes):
             return
         self._measured = True
         self._holdings.measured(memory_bytes, self.tiers)
+        if self.device is not None:
+            self.device.measured(on_device or {})
 
     def brought_back(self, model: str, tier: Tier, took_s: float) -> None:
         """`model` was loaded from `tier`: learn how long that takes here, if its size is known."""
@@ -120,23 +134,32 @@ class Residency:
         """Whether both may be awake at once. What was never measured does not fit."""
         if self.moving is not None:
             return False
+        if self.device is not None:
+            return self.device.fits(new)
         needed, room = self._holdings.loaded_bytes(new), self._room_beside(new, awake)
         return needed is not None and room is not None and needed <= room
 
     def most_awake_bytes(self, model: str, beside: str | None) -> int | None:
-        """What `model` may hold when it has woken; beside an awake one, what that one leaves."""
+        """What `model` may hold when it has woken; beside an awake one, what that one leaves.
+
+        Of host RAM nothing is expected where weights move to a device and back.
+        """
+        if self.device is not None:
+            return None
         expected = self._holdings.most_awake_bytes(model)
         room = None if beside is None else self._room_beside(model, beside)
         return _least(expected, room)
 
     def most_idle_bytes(self, model: str, tier: Tier) -> int | None:
-        """What `model` may hold when it was put to `tier`."""
+        """What `model` may hold when it was put to `tier`; None: not known, as with a device."""
+        if self.device is not None:
+            return None
         return self._holdings.most_idle_bytes(model, tier)
 
     def shortage(self, model: str) -> str | None:
         """Why `model` cannot be loaded beside the others; None: there is room."""
-        if not self._loads_beside:
-            return f"{model} cannot be loaded while another model has the device"
+        if self.device is not None and (short := self.device.shortage(model)) is not None:
+            return short
         needed = self._holdings.loading_bytes(model)
         free = self._budget_bytes - self._held_bytes(model)
         if needed <= free:
@@ -156,8 +179,10 @@ class Residency:
         return _left_of(self._budget_bytes, [loaded(awake), *others, *parked])
 
     def _held_bytes(self, besides: str | None = None) -> int:
-        idle = self._idle("asleep", "parked")
-        return sum(self.memory_bytes.get(model, 0) for model in idle if model != besides)
+        counted = self._idle("asleep", "parked")
+        if self.device is not None:
+            counted += self._idle("awake")
+        return sum(self.memory_bytes.get(model, 0) for model in counted if model != besides)
 
     # ---------------------------------------------------------------- what moves
 
@@ -190,9 +215,17 @@ class Residency:
         return self._demotion(now) or (None if busy else self._promotion(now))
 
     def _demotion(self, now: float) -> Move | None:
+        if self.device is not None and self.device.over():
+            return self._off_the_device(now)
         if self._held_bytes() <= self._budget_bytes:
             return None
         return self._step_down(self._steps_down(), now)
+
+    def _off_the_device(self, now: float) -> Move | None:
+        """The idle engine whose process must end; parked, it would hold no less of the device."""
+        idle = self._idle("parked", "asleep")
+        lowest = min(idle, key=self._giving_way.protection, default=None)
+        return None if lowest is None else self.begin(lowest, "disk", now)
 
     def _step_down(self, steps: Iterable[StepDown], now: float) -> Move | None:
         step = self._giving_way.first(steps)
@@ -242,7 +275,8 @@ class Residency:
         ]
         kept = self._held_bytes(model) - sum(self.memory_bytes.get(m, 0) for m in lesser)
         room = self._budget_bytes - kept
-        if not self._loads_beside or self._holdings.loading_bytes(model) > room:
+        short_of_device = self.device is not None and self.device.shortage(model) is not None
+        if short_of_device or self._holdings.loading_bytes(model) > room:
             return None
         steps = (step for step in self._steps_down() if step.move.model in lesser)
         return self._step_down(steps, now)

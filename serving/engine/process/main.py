@@ -47,6 +47,10 @@ def _environment(settings: HostSettings) -> Mapping[str, str]:
     """What vLLM reads from the environment; the warm process inherits it, and all its forks."""
     environment = {"VLLM_CONFIGURE_LOGGING": "0", "VLLM_NO_USAGE_STATS": "1"}
     if settings.accelerator == "cuda":
+        # Devices have the numbers that the driver's tools give them.
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        # The workers of a tensor-parallel group are forked from their engine's warm process too.
+        environment["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
         if settings.devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, settings.devices))
         return environment

@@ -19,10 +19,21 @@ import uvicorn  # noqa: E402, F401
 import vllm.model_executor.models.llama  # noqa: E402
 import vllm.v1.engine.core  # noqa: E402
 import vllm.v1.executor.uniproc_executor  # noqa: E402
-import vllm.v1.worker.cpu_worker  # noqa: E402, F401
+from vllm.platforms import current_platform  # noqa: E402
 
 import serving.engine.assembly  # noqa: E402
 import serving.engine.vllm.engine  # noqa: E402, F401
+
+if current_platform.is_cuda():
+    import torch
+    import vllm.v1.worker.gpu.model_runner
+    import vllm.v1.worker.gpu_model_runner
+    import vllm.v1.worker.gpu_worker
+
+    if torch.cuda.is_initialized():
+        raise RuntimeError("an import made a CUDA context: no fork of this process could have one")
+else:
+    import vllm.v1.worker.cpu_worker  # noqa: F401
 
 gc.freeze()
 gc.enable()

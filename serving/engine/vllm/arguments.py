@@ -11,6 +11,7 @@ from serving.config import HostSettings, ModelSettings
 
 _GIB = 1024**3
 _CPU_WORKER = "serving.engine.vllm.cpu_worker.SleepingCPUWorker"
+_CUDA_WORKER = "serving.engine.vllm.cuda_worker.SleepingGPUWorker"
 _CPU_STEP_TOKENS = 128
 """Prompt tokens a step: measured in docs/coserving.md."""
 _SCHEDULER = "serving.engine.vllm.scheduler.SteeredScheduler"
@@ -58,6 +59,10 @@ def _on_cuda(model: ModelSettings, host: HostSettings) -> dict[str, Any]:
         # Its worker keeps a place for what is held, too.
         "max_num_seqs": 2 * model.slots,
         "enable_sleep_mode": True,
+        "worker_cls": _CUDA_WORKER,
+        # The KV cache has a size of its own, so this is only what vLLM wants to find free before it
+        # starts: the other engines of the host hold memory too.
+        "gpu_memory_utilization": 0.01,
         "tensor_parallel_size": devices,
         "distributed_executor_backend": "uni" if devices == 1 else "mp",
     }

@@ -15,8 +15,16 @@ from vllm.v1.executor import Executor
 from serving.config import HostSettings, ModelSettings
 from serving.engine.memory import proportional_bytes
 from serving.engine.process.context import EngineProcesses, started_by
-from serving.engine.protocol import EngineFailed, EngineOutput, RequestRefused, SleepLevel, Steering
+from serving.engine.protocol import (
+    DeviceMemory,
+    EngineFailed,
+    EngineOutput,
+    RequestRefused,
+    SleepLevel,
+    Steering,
+)
 from serving.engine.vllm.arguments import engine_config
+from serving.engine.vllm.held_memory import HeldMemory, held_memory
 from serving.engine.vllm.sampling import (
     prompt_ids,
     prompt_token_logprobs,
@@ -53,6 +61,7 @@ class VllmEngine:
         """By itself or stopped."""
         self._stopping = False
         self._level: SleepLevel | None = None
+        self._held = HeldMemory()
 
     async def start(self) -> None:
         """Fork the engine core from the warm process and load the weights."""
@@ -65,6 +74,7 @@ class VllmEngine:
             await self.stop()
             raise self._failed("it was stopped while it started")
         self._watch()
+        await self._measure(self._llm)
 
     def _construct(self) -> AsyncLLM:
         self._lease = self._checkpoint()
@@ -109,12 +119,11 @@ class VllmEngine:
         with self._failures():
             if self._level is None:
                 await llm.sleep(level)
-            elif level > self._level and self._host.accelerator == "cpu":
+            elif level > self._level:
                 # The executor would ignore a second sleep; the worker takes it.
                 await llm.collective_rpc("sleep", kwargs={"level": level})
-            elif level > self._level:
-                raise self._failed("on CUDA a sleeping engine cannot drop its weights")
         self._level = level
+        await self._measure(llm)
 
     async def wake(self) -> None:
         """Have weights and KV cache again."""
@@ -122,6 +131,13 @@ class VllmEngine:
         with self._failures():
             await llm.wake_up()
         self._level = None
+        await self._measure(llm)
+
+    async def _measure(self, llm: AsyncLLM) -> None:
+        """Have the workers say what they hold; on CPU the proportional set size says all."""
+        if self._host.accelerator == "cuda":
+            with self._failures():
+                self._held = held_memory(await llm.collective_rpc("memory_held"))
 
     async def stop(self) -> None:
         """End the engine core, gracefully for a moment, then by force."""
@@ -153,8 +169,13 @@ class VllmEngine:
             sent.cancel()
 
     def memory_bytes(self) -> int:
-        """Proportional set size of the engine's processes."""
-        return sum(proportional_bytes(p.pid) for p in self._processes.started if p.pid)
+        """Proportional set size of the engine's processes, and pinned memory that it leaves out."""
+        processes = {p.pid for p in self._processes.started if p.pid} | self._held.process_ids
+        return sum(map(proportional_bytes, processes)) + self._held.unseen_host_bytes
+
+    def device_memory(self) -> DeviceMemory:
+        """What it held on its device when it last changed its tier."""
+        return self._held.device
 
     async def generate(self, key: str, request: GenerateRequest) -> AsyncIterator[EngineOutput]:
         """Tokens as they come, then how it finished."""
