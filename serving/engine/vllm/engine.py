@@ -163,8 +163,9 @@ class VllmEngine:
             await asyncio.wait({sent, self._ended}, return_when=asyncio.FIRST_COMPLETED)
             if not sent.done():
                 raise self._failed("it ended before it was steered")
-            with self._failures():
-                sent.result()
+            # What an engine core answers that is shutting down has no class of its own.
+            if (error := sent.exception()) is not None:
+                raise self._failed(f"it was not steered: {error}") from error
         finally:
             sent.cancel()
 
