@@ -189,7 +189,8 @@ class HostWorld(World):
     def memory_is_measured(self) -> None:
         models = self.awake_engines | self.idle_engines.keys()
         changes = self.host.residency.changes
-        self.measured |= {m for m in models if self.idle_engines.get(m) != "parked"}
+        if self.host.transaction is None and self.host.residency.moving is None:
+            self.measured |= {m for m in models if self.idle_engines.get(m) != "parked"}
         self.apply(ev.Measured({model: self.size(model) for model in models}, changes))
 
     @rule(wanted=st.lists(models, max_size=3))

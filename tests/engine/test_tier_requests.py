@@ -86,6 +86,14 @@ def test_a_model_that_has_woken_before_its_turn_is_refused() -> None:
     assert not world.tickets
 
 
+def test_what_was_measured_half_way_is_not_what_a_tier_holds() -> None:
+    world = serving()
+    asked(world, "b", "parked")
+    before = dict(world.host.residency.memory_bytes)
+    world.apply(ev.Measured({"a": 1, "b": 99}, world.host.residency.changes))
+    assert world.host.residency.memory_bytes == before
+
+
 def test_what_does_not_fit_is_refused_with_its_sizes() -> None:
     held = Residency(["a", "b", "c"], budget_bytes=4 * GIB, kv_cache_bytes={"b": GIB})
     held.set_tier("b", "asleep")

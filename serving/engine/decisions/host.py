@@ -144,7 +144,8 @@ class HostDecisions:
             case ev.Moved(model, tier, error):
                 self.residency.moved(model, tier, error, now)
                 return self.tier_requests.moved(event, now)
-            case ev.Measured(memory_bytes, changes, on_device):
+            case ev.Measured(memory_bytes, changes, on_device) if self._at_rest():
+                # An engine measured half way would be taken for what it holds in a tier.
                 self.residency.measured(memory_bytes, changes, on_device)
             case ev.WeightsSeen(models):
                 self.residency.weights_seen(models)
@@ -261,6 +262,10 @@ class HostDecisions:
         busy = self.admission.interactive_present()
         move = move or residency.next_move(busy=busy, now=now)
         return [*effects, move] if move else effects
+
+    def _at_rest(self) -> bool:
+        """Whether no engine changes its tier now."""
+        return self.transaction is None and self.residency.moving is None
 
     def _draining(self) -> bool:
         """Whether the old engine takes nothing more, but what it holds may go on as places free."""
