@@ -324,7 +324,9 @@ class HostDecisions:
             from_tier = "disk" if "fetch" in transaction.phases_s else transaction.from_tier
             took_s = now - transaction.phase_began_at
             self.residency.brought_back(transaction.to_model, from_tier, took_s)
-        self._record_tier(transaction, error)
+        changed = transaction.tier_changed(error)
+        if changed is not None:
+            self.residency.set_tier(*changed)
         step = transaction.advance(error, now)
         if step is not None:
             return [self._bounded(step, transaction)]
@@ -363,25 +365,6 @@ class HostDecisions:
         self.awake, self.phase, self._home, self._retries = model, "serving", model, 0
         self.failure = None
         self.admission.serve(self._caps.place(model))
-
-    def _record_tier(self, transaction: Transaction, error: str | None) -> None:
-        old, new = transaction.from_model, transaction.to_model
-        tiers = self.residency
-        match transaction.phase:
-            case "sleep" if old is not None and error is None:
-                tiers.set_tier(old, "asleep")
-            case "stop_old" if old is not None:
-                tiers.set_tier(old, "disk")
-            case "wake" if error is None:
-                tiers.set_tier(new, "awake")
-            case "put_back" if error is None:
-                tiers.set_tier(new, "asleep")
-            case "stop":
-                tiers.set_tier(new, "disk")
-            case "rollback_wake" if old is not None:
-                tiers.set_tier(old, "awake" if error is None else "disk")
-            case "rollback_stop" if old is not None:
-                tiers.set_tier(old, "disk")
 
     def _failed(self, transaction: Transaction) -> list[ev.Effect]:
         self.awake, self.phase, self.failure = None, "failed", transaction.error

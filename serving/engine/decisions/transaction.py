@@ -193,6 +193,24 @@ class Transaction:
                 self.outcome = "failed"
         return None
 
+    def tier_changed(self, error: str | None) -> tuple[str, Tier] | None:
+        """The model whose tier the phase that ends now has changed, and where it is."""
+        old, new = self.from_model, self.to_model
+        match self.phase:
+            case "sleep" if old is not None and error is None:
+                return old, "asleep"
+            case "stop_old" | "rollback_stop" if old is not None:
+                return old, "disk"
+            case "wake" if error is None:
+                return new, "awake"
+            case "put_back" if error is None:
+                return new, "asleep"
+            case "stop":
+                return new, "disk"
+            case "rollback_wake" if old is not None:
+                return old, "awake" if error is None else "disk"
+        return None
+
     @property
     def awake_after(self) -> str | None:
         """The model that is awake now that the transaction is over."""
