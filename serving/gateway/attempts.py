@@ -119,6 +119,7 @@ class AttemptRunner:
         patience = patience_s(
             kept_tokens=generation.kept_tokens,
             prefill_tokens_per_s=self._rates.tokens_per_s(generation.model),
+            beside=self._pool.load_elsewhere(generation.model, than=here.host.name),
             grace_s=self._held_grace_s,
         )
         await asyncio.sleep(max(0.0, patience - generation.this_hold_s))

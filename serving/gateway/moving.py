@@ -1,8 +1,9 @@
 """When a held generation is better taken to another replica than left where it is.
 
 The choice is the ski-rental problem: waiting costs time as it passes, moving costs a prefill at
-once, and nobody knows how long the wait will be. To wait for as long as the move would take, and
-then to move, is never more than twice as slow as knowing (Karlin, Manasse, Rudolph, Sleator 1988).
+once, and nobody knows how long the wait will be. The prefill delays the generation itself and
+everyone it then computes beside. To wait until as much time is lost by waiting, and then to move,
+never costs more than twice what knowing would (Karlin, Manasse, Rudolph, Sleator 1988).
 Which replica has a slot is `serving.gateway.placement`'s question.
 """
 
@@ -38,10 +39,17 @@ class PrefillRates:
 
 
 def patience_s(
-    *, kept_tokens: int, prefill_tokens_per_s: float, grace_s: float = HELD_GRACE_S
+    *,
+    kept_tokens: int,
+    prefill_tokens_per_s: float,
+    beside: int,
+    grace_s: float = HELD_GRACE_S,
 ) -> float:
-    """How long a generation is held before it may move; `kept_tokens` would be computed again."""
-    return max(grace_s, kept_tokens / prefill_tokens_per_s)
+    """How long a generation is held before it may move to where `beside` others compute.
+
+    `kept_tokens` would be computed again there.
+    """
+    return max(grace_s, (1 + beside) * kept_tokens / prefill_tokens_per_s)
 
 
 def worth_moving(*, kept_tokens: int, left_tokens: int) -> bool:

@@ -174,6 +174,11 @@ class Pool:
                 return self.lease(self._hosts[name].settings, "batch")
             await self._room.wait()
 
+    def load_elsewhere(self, model: str, *, than: str) -> int:
+        """Requests on the least busy replica other than the host `than`; 0 without one."""
+        loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+        return min((load.total for load in loads if load.host != than), default=0)
+
     def lease(self, host: HostSettings, request_class: RequestClass) -> Lease:
         """Count an attempt on `host` from now until the lease is closed."""
         entry = self._hosts[host.name]

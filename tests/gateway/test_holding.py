@@ -318,8 +318,10 @@ async def test_a_client_that_leaves_a_held_generation_leaves_no_lease() -> None:
 
 
 def test_the_longer_a_move_would_compute_the_longer_a_generation_waits() -> None:
-    assert patience_s(kept_tokens=10, prefill_tokens_per_s=1000, grace_s=0.25) == 0.25
-    assert patience_s(kept_tokens=2000, prefill_tokens_per_s=1000, grace_s=0.25) == 2.0
+    rate = 1000
+    assert patience_s(kept_tokens=10, prefill_tokens_per_s=rate, beside=3, grace_s=0.25) == 0.25
+    assert patience_s(kept_tokens=2000, prefill_tokens_per_s=rate, beside=0, grace_s=0.25) == 2.0
+    assert patience_s(kept_tokens=500, prefill_tokens_per_s=rate, beside=3, grace_s=0.25) == 2.0
 
 
 def test_a_move_is_worth_it_while_more_is_left_than_is_computed_again() -> None:
