@@ -1,7 +1,6 @@
 """A real store process on a free port, and events to put into it."""
 
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 from analytics.errors import StoreError
 from analytics.traffic import TrafficReader
 from analytics.writer import EventWriter
+from tests.ports import free_ports
 
 ADDRESS = "127.0.0.1"
 TOKEN = "a-token-for-tests"
@@ -22,7 +22,7 @@ class StoreProcess:
 
     def __init__(self, folder: Path) -> None:
         self.database = folder / "traffic.duckdb"
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self._token_file = folder / "token"
         self._token_file.write_text(TOKEN + "\n")
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,13 +61,6 @@ class StoreProcess:
             return self.count(table)
         except StoreError:
             return 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

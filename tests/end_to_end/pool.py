@@ -5,7 +5,6 @@ No control plane and no traffic database run here, so nothing but the tests move
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,20 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder, load_fleet
 from serving.wire import SwapCommand, SwapReport
+from tests.ports import free_ports
 
 START_LIMIT_S = 300.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def until(condition: Callable[[], Any], what: str, limit_s: float = START_LIMIT_S) -> Any:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from serving.config import StateFolder
-from tests.end_to_end.pool import free_ports
+from tests.ports import free_ports
 from turntable.supervision.leftovers import members
 from turntable.supervision.programs import repository
 

@@ -30,7 +30,8 @@ from serving.wire import (
 )
 from tests.fakes.engine import expected_tokens
 from tests.fakes.generate import Reader, generate_request
-from tests.fakes.host import FakeHost, ListSink, fake_fleet, free_ports, running_host, wait_until
+from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host, wait_until
+from tests.ports import free_ports
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ with running_host(fleet, state, "host-0") as host:
 """
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from serving.engine.protocol import Weights
 from serving.engine.records import EventSink
 from serving.engine.server import HostServer
 from tests.fakes.engine import FakeEngines
+from tests.ports import free_ports
 
 LIMIT_S = 30.0
 
@@ -194,18 +194,6 @@ def fake_fleet(
             **sections,
         }
     )
-
-
-def free_ports(n: int) -> list[int]:
-    """`n` different ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def wait_until(condition: Callable[[], bool], *, limit_s: float = LIMIT_S) -> None:

@@ -15,7 +15,8 @@ from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder, load_fleet
 from serving.weights import prepare
 from serving.wire import HostState, SwapCommand, SwapReport
-from tests.fakes.host import free_ports, wait_until
+from tests.fakes.host import wait_until
+from tests.ports import free_ports
 
 START_LIMIT_S = 240.0
 STOP_LIMIT_S = 30.0

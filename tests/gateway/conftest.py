@@ -20,7 +20,8 @@ from serving.config import Fleet, StateFolder
 from serving.gateway.assembly import running_gateway
 from serving.weights import checkpoint_path
 from serving.wire import GenerateRequest, SwapCommand
-from tests.fakes.host import FakeHost, ListSink, fake_fleet, free_ports, wait_until
+from tests.fakes.host import FakeHost, ListSink, fake_fleet, wait_until
+from tests.ports import free_ports
 
 EXACT = "exact"
 """Awake on both hosts."""
