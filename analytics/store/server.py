@@ -17,6 +17,7 @@ from analytics.store.retention import Retention, remove_old
 from analytics.store.schema import apply_schema
 
 CLEAN_EVERY_S = 600.0
+_ANSWER_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -70,18 +71,22 @@ def _open(database: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _check_port_free(settings: StoreSettings) -> None:
-    """Quack binds with port sharing: a second server would silently take half the clients."""
+    """Quack binds with port sharing: a second server would silently take half the clients.
+
+    Asked by connecting, not by binding: connections that a killed server left behind keep the port
+    from being bound for a while, and are in nobody's way.
+    """
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
     with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.address, settings.port))
-        except OSError as error:
+        probe.settimeout(_ANSWER_S)
+        answered = probe.connect_ex((settings.address, settings.port)) == 0
+        # To a port that nobody listens on, a connection can come to be its own peer.
+        if answered and probe.getsockname() != probe.getpeername():
             raise StoreUnusable(
-                f"the address cannot be had ({error.strerror})",
+                "another server listens there",
                 where=f"{settings.address}:{settings.port}",
-                fix="Stop what listens there, or configure another port.",
-            ) from error
+                fix="Stop it, or configure another port.",
+            )
 
 
 def _listen(connection: duckdb.DuckDBPyConnection, settings: StoreSettings) -> str:

@@ -1,6 +1,7 @@
 """The store's process: who gets in, what survives, what it makes of an older database."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from analytics.events import EVENT_TYPES, Swap
 from analytics.extensions import connect_duckdb
 from analytics.store.retention import Retention, remove_old
 from analytics.store.schema import apply_schema
-from tests.analytics.conftest import StoreProcess
+from tests.analytics.conftest import ADDRESS, StoreProcess
 from tests.analytics.samples import arrived, gateway_sample, one_of_each
 
 
@@ -77,6 +78,13 @@ def test_sigterm_folds_everything_into_the_database_file(store: StoreProcess) ->
     assert not store.database.with_suffix(".duckdb.wal").exists()
     with duckdb.connect(str(store.database), read_only=True) as database:
         assert database.execute("SELECT request_id FROM request_arrivals").fetchall() == [("r1",)]
+
+
+def test_a_killed_store_starts_again_while_its_clients_hold_on(store: StoreProcess) -> None:
+    with socket.create_connection((ADDRESS, store.port)):
+        store.stop(signal.SIGKILL)
+        store.start()
+        assert store.count("request_arrivals") == 0
 
 
 def test_a_second_store_is_refused_the_port_and_the_database(store: StoreProcess) -> None:
