@@ -62,6 +62,7 @@ def _measure_swaps(instance: Instance, samples: SwapSamples) -> None:
     say("swaps in a row")
     cycle(instance, samples)
     say("swap under load")
-    swap_under_load(instance, samples)
+    swap_under_load(instance, samples.load_fresh)
+    swap_under_load(instance, samples.load)
     say("sizes")
     swaps_of_sizes(instance, samples)

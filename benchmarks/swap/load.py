@@ -10,7 +10,7 @@ import msgspec
 from benchmarks.chat import Chunk, chat_body, prompt
 from benchmarks.setting import BenchmarkUnable
 from benchmarks.swap.instance import Instance
-from benchmarks.swap.samples import SwapSamples
+from benchmarks.swap.samples import LoadSamples
 
 STREAMS = 16
 _TOKENS = 320
@@ -56,12 +56,12 @@ class _Stream:
         return max((after - before for before, after in pairs), default=float("nan"))
 
 
-def swap_under_load(instance: Instance, samples: SwapSamples) -> None:
+def swap_under_load(instance: Instance, found: LoadSamples) -> None:
     """Fill the roomy host, make a second replica on the tight one, swap the first one away."""
-    asyncio.run(_swap_under_load(instance, samples))
+    asyncio.run(_swap_under_load(instance, found))
 
 
-async def _swap_under_load(instance: Instance, samples: SwapSamples) -> None:
+async def _swap_under_load(instance: Instance, found: LoadSamples) -> None:
     model, exact = instance.fleets.first.name, instance.fleets.exact.name
     await asyncio.to_thread(_only_on_the_roomy_host, instance)
     streams = [_Stream() for _ in range(STREAMS)]
@@ -79,7 +79,6 @@ async def _swap_under_load(instance: Instance, samples: SwapSamples) -> None:
         # As the control plane does where another replica of the old model stays.
         report = await asyncio.to_thread(instance.roomy.command, exact, "stagger")
         await asyncio.gather(*reading)
-    found = samples.load
     found.streams, found.handed_back = STREAMS, report.handed_back
     found.failed = sum(stream.error is not None for stream in streams)
     found.longest_gaps_s = [stream.longest_gap_s() for stream in streams]

@@ -70,7 +70,10 @@ class SwapSamples:
     idle_beyond_weights_bytes: list[int] = field(default_factory=list)
     """Proportional memory of an asleep engine less its weights' bytes."""
     cycles: CycleSamples = field(default_factory=CycleSamples)
+    load_fresh: LoadSamples = field(default_factory=LoadSamples)
+    """Onto an engine that has served nothing before."""
     load: LoadSamples = field(default_factory=LoadSamples)
+    """Onto an engine that has served."""
     sizes: list[SizedSwap] = field(default_factory=list)
     link: DeviceLink | None = None
     """None where the hosts run on CPU."""
