@@ -14,7 +14,7 @@ import yaml
 from serving.config import Fleet, StateFolder
 from serving.errors import PlanRefused
 from serving.wire import SwapCommand, SwapReport
-from tests.fakes.host import fake_fleet, running_hosts, wait_until
+from tests.fakes.host import FakeHost, fake_fleet, running_hosts, wait_until
 from turntable import cli
 from turntable.supervision import instance as record
 
@@ -176,6 +176,11 @@ def test_a_tier_asked_for_wrongly_is_wrong_usage(
     assert said in capsys.readouterr().err
 
 
+def swap_by_hand(host: FakeHost, model: str, plan_id: int) -> SwapReport:
+    with host.client() as client:
+        return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
+
+
 def test_a_hotswap_is_withdrawn_until_it_has_fenced(
     run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,11 +188,7 @@ def test_a_hotswap_is_withdrawn_until_it_has_fenced(
         host = hosts["host-0"]
         host.engines.start_s = 3.0
 
-        def swap(model: str, plan_id: int) -> SwapReport:
-            with host.client() as client:
-                return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
-
-        first = pool.submit(swap, "two", 1)
+        first = pool.submit(swap_by_hand, host, "two", 1)
         wait_until(lambda: not host.serves())
         assert run("cancel", "--host", "host-0") == 1
         assert "has fenced" in capsys.readouterr().err
@@ -203,16 +204,12 @@ def test_a_hotswap_that_waits_is_cancelled(
         host = hosts["host-0"]
         host.engines.start_s = 3.0
 
-        def swap(model: str, plan_id: int) -> SwapReport:
-            with host.client() as client:
-                return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
-
         def withdrawn() -> bool:
             return run("cancel", "--host", "host-0", "--plan", "2") == 0
 
-        first = pool.submit(swap, "two", 1)
+        first = pool.submit(swap_by_hand, host, "two", 1)
         wait_until(lambda: not host.serves())
-        second = pool.submit(swap, "one", 2)
+        second = pool.submit(swap_by_hand, host, "one", 2)
         wait_until(withdrawn)
         assert "plan 2 is cancelled" in capsys.readouterr().out
         assert isinstance(second.exception(), PlanRefused)
