@@ -59,6 +59,8 @@ class Engine:
         self._token_rate = 0.0
         self._prompt_rate = 0.0
         self.interactive = 0
+        self.prompt_tokens = 0.0
+        """Of all prompts that wait or are computed."""
 
     @property
     def running(self) -> int:
@@ -69,6 +71,11 @@ class Engine:
     def free_slots(self) -> int:
         """Slots that are left."""
         return self.service.slots - self.running
+
+    @property
+    def prompts(self) -> int:
+        """Requests whose prompt waits or is computed."""
+        return len(self._prompts)
 
     def next_event_at(self) -> float:
         """When the first prompt is computed or the first generation ends, if nobody comes."""
@@ -83,6 +90,7 @@ class Engine:
     def add(self, request: Request, now: float) -> None:
         """Give `request` a slot. The caller has advanced to `now`."""
         self._prompts.append(request)
+        self.prompt_tokens += _prompt_tokens(request)
         self.interactive += not request.batch
         if len(self._prompts) == 1:
             self._begin_prompt()
@@ -111,6 +119,7 @@ class Engine:
         self._prompts.clear()
         self._decoding.clear()
         self.interactive = 0
+        self.prompt_tokens = 0.0
         self._set_rates()
         return sorted(taken, key=lambda request: request.number)
 
@@ -127,6 +136,7 @@ class Engine:
         if not self._prompts or self._prompt_left > 1e-6:
             return False
         request = self._prompts.popleft()
+        self.prompt_tokens -= _prompt_tokens(request)
         if request.first_token_at == NEVER:
             request.first_token_at = self._now
         # The prefill gives the first token; a resume gives the one after those that are kept.
@@ -137,10 +147,14 @@ class Engine:
         return True
 
     def _begin_prompt(self) -> None:
-        request = self._prompts[0]
-        self._prompt_left = max(1.0, request.input_tokens + request.kept_tokens)
+        self._prompt_left = _prompt_tokens(self._prompts[0])
 
     def _set_rates(self) -> None:
         self._token_rate, self._prompt_rate = self.service.rates(
             len(self._decoding), prefilling=bool(self._prompts)
         )
+
+
+def _prompt_tokens(request: Request) -> float:
+    """What is computed before it goes on: its prompt, and the output it has."""
+    return max(1.0, request.input_tokens + request.kept_tokens)

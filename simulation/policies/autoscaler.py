@@ -10,7 +10,8 @@ zero, as with KEDA, since the pool has fewer hosts than models may want.
 import math
 from collections import deque
 
-from simulation.cluster import Cluster, Host, Swap
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Swap
 from simulation.engine import Request
 
 SYNC_S = 15.0
@@ -36,7 +37,7 @@ class Autoscaler:
         self._free = set(range(min(models, len(cluster.hosts)), len(cluster.hosts)))
         return [(n, n) for n in range(min(models, len(cluster.hosts)))]
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+    def tick(self, now: float, cluster: Cluster) -> list[Command]:
         """Scale everything down that may go down, then up what wants more, in models' order."""
         wanted = [self._desired(now, model, cluster) for model in range(len(cluster.services))]
         held = self._held(cluster)
@@ -55,11 +56,11 @@ class Autoscaler:
                 swaps.append(Swap(number, model))
         return swaps
 
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
+    def starved(self, now: float, model: int, cluster: Cluster) -> list[Command]:
         """It waits for the next sync."""
         return []
 
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
+    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Command]:
         """It waits for the next sync."""
         return []
 

@@ -10,7 +10,8 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.cluster import Cluster, Host, Swap
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Swap
 from simulation.engine import Request
 from simulation.policies.pinned import output_token_s
 from simulation.service import ServiceModel
@@ -35,7 +36,7 @@ class Clairvoyant:
         """The first period's engines."""
         return list(enumerate(self._chosen(0, len(cluster.hosts))))
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+    def tick(self, now: float, cluster: Cluster) -> list[Command]:
         """Engines of the period that begins now, at the fewest swaps."""
         wanted = Counter(self._chosen(round(now / self.tick_s), len(cluster.hosts)))
         spare = []
@@ -47,11 +48,11 @@ class Clairvoyant:
         missing = sorted(wanted.elements())
         return [Swap(h.number, m) for h, m in zip(sorted(spare, key=_load), missing, strict=False)]
 
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
+    def starved(self, now: float, model: int, cluster: Cluster) -> list[Command]:
         """It knew."""
         return []
 
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
+    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Command]:
         """It knew."""
         return []
 

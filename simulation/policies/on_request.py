@@ -5,7 +5,8 @@ What ModelMesh-like servers and llama-swap do: no plan, no forecast, no minimum 
 
 import math
 
-from simulation.cluster import Cluster, Host, Swap
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Swap
 from simulation.engine import Request
 
 
@@ -22,18 +23,18 @@ class OnRequest:
         """The first models of the list, one engine each."""
         return [(n, n) for n in range(min(len(cluster.hosts), len(cluster.services)))]
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+    def tick(self, now: float, cluster: Cluster) -> list[Command]:
         """Never asked."""
         return []
 
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
+    def starved(self, now: float, model: int, cluster: Cluster) -> list[Command]:
         """Swap it in where that hurts the model used longest ago."""
         settled = [host for host in cluster.hosts if host.target is None]
         if not settled:
             return []
         return [Swap(min(settled, key=self._preference).number, model)]
 
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
+    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Command]:
         """Remember the use; take over a model that was left waiting when every host was busy."""
         self._used_at[host.number] = now
         starving = [

@@ -5,7 +5,8 @@ Counts come from the mean load, or from the least that keeps a model's service l
 
 import math
 
-from simulation.cluster import Cluster, Host, Swap
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Swap
 from simulation.engine import Request
 from simulation.service import ServiceModel
 from simulation.trace import Trace
@@ -25,15 +26,15 @@ class Pinned:
         wanted = [model for model in order for _ in range(self._counts[model])]
         return list(enumerate(wanted[: len(cluster.hosts)]))
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+    def tick(self, now: float, cluster: Cluster) -> list[Command]:
         """Nothing ever changes."""
         return []
 
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
+    def starved(self, now: float, model: int, cluster: Cluster) -> list[Command]:
         """Nothing ever changes."""
         return []
 
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
+    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Command]:
         """Nothing ever changes."""
         return []
 

@@ -10,7 +10,8 @@ from analytics.traffic import ModelTraffic
 from orchestration.allocation import propose
 from serving.config import Fleet
 from serving.wire import WIRE_VERSION, ClassCounts, HostState, Tier
-from simulation.cluster import Cluster, Host, Swap
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Swap
 from simulation.engine import Request
 
 SENSOR_S = 0.5
@@ -40,7 +41,7 @@ class Planned:
         others = [n for n, m in enumerate(self._fleet.models) if not m.min_replicas]
         return list(enumerate((minimums + others)[: len(cluster.hosts)]))
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+    def tick(self, now: float, cluster: Cluster) -> list[Command]:
         """Hand out the moves that are due, or plan: never two allocation runs at once."""
         if self._due is not None:
             due_at, swaps = self._due
@@ -55,11 +56,11 @@ class Planned:
                 self._due = (now + self._reaction_s, swaps)
         return []
 
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
+    def starved(self, now: float, model: int, cluster: Cluster) -> list[Command]:
         """The sensor sees it."""
         return []
 
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
+    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Command]:
         """The planner decides, not the host."""
         return []
 
@@ -67,7 +68,7 @@ class Planned:
         """Count it into its model's traffic."""
         self._traffic[request.model].ended(now, request)
 
-    def _plan(self, now: float, cluster: Cluster) -> list[Swap]:
+    def _plan(self, now: float, cluster: Cluster) -> list[Command]:
         states = {
             settings.name: self._state(settings.name, host)
             for settings, host in zip(self._fleet.hosts, cluster.hosts, strict=True)
