@@ -45,10 +45,10 @@ def _for_interactive(
         return 0.0
     stays_s = max(0.0, stay_s(host) - host.awake_for_s)
     unserved = host.unanswered > 0 or queued
-    if others and not unserved:
-        return stays_s
     if want.urgency == "more":
         return None
+    if others and not unserved:
+        return stays_s
     bound_s = last_call_s if unserved else patience_s
     waits_s = bound_s(want.ttft_s, wake_s(host, want.model)) - want.waited_s
     return max(stays_s, waits_s)
