@@ -14,6 +14,7 @@ from orchestration.allocation import reasons
 from orchestration.allocation.assignment import Grant, assign
 from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import offered_work
+from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
 from orchestration.allocation.plan import Move, Plan
 from orchestration.allocation.pool import Place, awake_counts, held_counts, places
@@ -22,11 +23,6 @@ from orchestration.allocation.slots import Slot, slots
 from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
 from serving.config import Fleet
 from serving.wire import BatchSizeProfile, HostState
-
-REGRANT_S = 0.01
-"""Cost of another grant without a swap: what is right already stays."""
-DISTURBED_INTERACTIVE_S, DISTURBED_BATCH_S = 1.0, 0.1
-"""Cost of a running request that goes elsewhere."""
 
 
 def propose(
@@ -57,9 +53,10 @@ def propose(
     }
     pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
     sharing = shared_sets(fleet, needs, pool) if fleet.allocation.time_sharing else Sharing()
-    chosen = slots(needs, pool, sharing)
-    granted = _assign(pool, chosen, swap_cost)
-    moves = _moves(needs, pool, chosen, granted, swap_cost)
+    cost = MoveCost(swap_cost)
+    chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
+    granted = assign(pool, [slot.grant for slot in chosen], cost)
+    moves = _moves(needs, pool, chosen, granted, cost)
     after = _after(pool, granted, moves)
     held, replicas = awake_counts(pool), awake_counts(after)
     seen = [state.plan_id for state in host_states.values() if state is not None]
@@ -80,30 +77,12 @@ def propose(
     )
 
 
-def _assign(pool: Sequence[Place], chosen: Iterable[Slot], swap_cost: SwapCost) -> dict[str, Grant]:
-    """The new grants of the movable hosts whose grant changes."""
-
-    def cost(place: Place, grant: Grant) -> float:
-        if place.model in grant:
-            return REGRANT_S
-        swap_s = min(_swap_s(place, model, swap_cost) for model in grant)
-        disturbed = place.interactive * DISTURBED_INTERACTIVE_S + place.batch * DISTURBED_BATCH_S
-        return swap_s + disturbed
-
-    movable = [place for place in pool if place.movable]
-    return assign(movable, [slot.grant for slot in chosen], cost)
-
-
-def _swap_s(place: Place, model: str, swap_cost: SwapCost) -> float:
-    return swap_cost(place.host, model, place.tiers.get(model, "absent"))
-
-
 def _moves(
     needs: Mapping[str, Need],
     pool: Sequence[Place],
     chosen: Iterable[Slot],
     granted: Mapping[str, Grant],
-    swap_cost: SwapCost,
+    cost: MoveCost,
 ) -> list[Move]:
     """A hotswap for every host whose model is outside its new grant, most valuable slots first."""
     leaving: dict[Grant, list[Place]] = defaultdict(list)
@@ -118,7 +97,7 @@ def _moves(
         place = leaving[slot.grant].pop(0)
         if place.dedicated_to is not None:
             counts[place.dedicated_to] -= 1
-        to_model = _first_awake(slot.grant, needs, place, swap_cost)
+        to_model = _first_awake(slot.grant, needs, place, cost)
         why = reasons.move(slot, to_model, needs, place, counts)
         moves.append(
             Move(
@@ -132,11 +111,11 @@ def _moves(
     return moves
 
 
-def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, swap_cost: SwapCost) -> str:
+def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, cost: MoveCost) -> str:
     """The model of a grant to wake first: one that is waited for, else the cheapest to wake."""
     return min(
         grant,
-        key=lambda name: (-needs[name].demand.waiting_interactive, _swap_s(place, name, swap_cost)),
+        key=lambda name: (-needs[name].demand.waiting_interactive, cost.swap_s(place, name)),
     )
 
 
