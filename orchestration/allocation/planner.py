@@ -12,9 +12,12 @@ from orchestration.allocation import reasons
 from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import offered_work
 from orchestration.allocation.need import Need
+from orchestration.allocation.overrides import Override, Replicas
 from orchestration.allocation.plan import Move, Plan
 from orchestration.allocation.pool import Place, held_counts, places
 from orchestration.allocation.seats import Seat, ranked_seats
+from orchestration.allocation.setbacks import NOTHING_AVOIDED, Avoided
+from orchestration.allocation.steering import in_force, with_counts, with_freeze, with_pins
 from serving.config import Fleet
 from serving.wire import BatchSizeProfile, HostState
 
@@ -32,25 +35,31 @@ def propose(
     swapped_at: Mapping[str, float] | None = None,
     last_plan_id: int = 0,
     trigger: str = "asked for",
+    overrides: Sequence[Override] = (),
+    avoided: Avoided = NOTHING_AVOIDED,
 ) -> Plan:
     """The plan for what is seen: a hotswap for every host that should change, and why.
 
     `host_states` maps host names to states, None for an unreachable host. `profiles` say what a
     replica does, where they were measured. `swapped_at` says when hosts were last given a model,
-    for the cooldown. The plan's id is above `last_plan_id` and
-    above every plan a host obeyed.
+    for the cooldown. `avoided` are hosts and models that lately failed together. The plan's id is
+    above `last_plan_id` and above every plan a host obeyed.
     """
     rows = list(traffic)
+    told = in_force(fleet, overrides, now)
+    fleet = with_counts(fleet, told)
     demand = offered_work(fleet, rows, host_states)
     capacity = capacities(fleet, profiles, host_states, rows)
+    pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
+    pool, pin_moves = with_pins(pool, host_states, told)
+    fleet, pool = with_freeze(fleet, pool, told)
     needs = {
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models
     }
-    pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
     held = held_counts(pool)
     chosen = _choose(needs, pool, held)
-    moves = _assign(needs, pool, held, chosen)
+    moves = [*pin_moves, *_assign(needs, pool, held, chosen, avoided)]
     seen = [state.plan_id for state in host_states.values() if state is not None]
     after = _after(pool, moves)
     replicas = held_counts(after)
@@ -63,11 +72,21 @@ def propose(
         replicas={model.name: replicas[model.name] for model in fleet.models},
         verdicts={
             name: reasons.verdict(need, pool, held[name], replicas[name])
+            + _told(name, told, avoided)
             for name, need in needs.items()
         },
         demand=demand,
         capacity=capacity,
+        overrides=told,
+        immovable={p.host: p.pinned_because for p in pool if p.pinned_because is not None},
     )
+
+
+def _told(model: str, overrides: Iterable[Override], avoided: Avoided) -> str:
+    """What an operator's override and failed hotswaps add to a verdict."""
+    held = [f"; {o.words}" for o in overrides if isinstance(o, Replicas) and o.model == model]
+    failed = [f"; {words}" for (_, other), words in avoided.pairs.items() if other == model]
+    return "".join([*held, *failed])
 
 
 def _choose(
@@ -85,6 +104,7 @@ def _assign(
     pool: Sequence[Place],
     held: Mapping[str, int],
     chosen: Sequence[Seat],
+    avoided: Avoided,
 ) -> list[Move]:
     """Moves that turn the movable hosts' models into the chosen seats' models."""
     counts = Counter(held)
@@ -92,7 +112,12 @@ def _assign(
     candidates = [place for place in pool if place.movable]
     moves = []
     for seat in chosen:
-        spare = [p for p in candidates if p.model is None or surplus[p.model] > 0]
+        spare = [
+            p
+            for p in candidates
+            if (p.model is None or surplus[p.model] > 0)
+            and avoided.because(p.host, seat.model) is None
+        ]
         if seat.held or not spare:
             continue
         place = min(spare, key=lambda p: _cost(p, seat.model))
