@@ -84,7 +84,7 @@ def allocation_sensor(
         if isinstance(outcome, Ask):
             cursor = outcome.cursor
         else:
-            cursor = _recorded(installation, cursor, look.situation, outcome)
+            cursor = _recorded(installation, cursor, look, outcome)
         events, cursor = _news(installation, cursor, snapshot)
         return dg.SensorResult(
             run_requests=[_request(outcome)] if isinstance(outcome, Ask) else None,
@@ -136,15 +136,14 @@ def _first_ask(
     return Look(snapshot=snapshot, situation=situation, outcome=outcome)
 
 
-def _recorded(
-    installation: Installation, cursor: Cursor, situation: Situation, stay: Stay
-) -> Cursor:
+def _recorded(installation: Installation, cursor: Cursor, look: Look, stay: Stay) -> Cursor:
     """Record why nothing is asked for, when that is new or was long ago."""
-    now = time.time()
-    if not should_record(cursor, situation.digest, now):
+    now, digest, last = time.time(), look.situation.digest, look.snapshot.last_plan
+    if not should_record(cursor, digest, now):
         return cursor
-    record_evaluation(installation, situation, stay, now)
-    return msgspec.structs.replace(cursor, recorded=situation.digest, recorded_at=now)
+    last_plan_id = last.plan_id if last is not None else 0
+    record_evaluation(installation, look.situation, stay, last_plan_id=last_plan_id, now=now)
+    return msgspec.structs.replace(cursor, recorded=digest, recorded_at=now)
 
 
 def _active_run(instance: dg.DagsterInstance) -> str | None:

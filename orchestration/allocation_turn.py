@@ -44,7 +44,7 @@ class AllocationTurn(dg.ConfigurableResource[None]):
             time.sleep(LOOK_EVERY_S)
         self._waited_s = time.monotonic() - started
         self._file.truncate(0)
-        self._file.write(context.run_id or "a run by hand")
+        self._file.write(context.run.run_id if context.run else "a run by hand")
         self._file.flush()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:

@@ -1,4 +1,4 @@
-"""When to ask for an allocation run, and when to tell of assets and of looks that ask for none. Pure.
+"""When to ask for an allocation run, and when to tell of assets and record a look. Pure.
 
 The sensor's memory between ticks is `Cursor`: what was asked for last, and what was told last.
 """

@@ -12,7 +12,12 @@ from orchestration.installation import Installation
 
 
 def record_evaluation(
-    installation: Installation, situation: Situation, stay: Stay, now: float
+    installation: Installation,
+    situation: Situation,
+    stay: Stay,
+    *,
+    last_plan_id: int,
+    now: float,
 ) -> threading.Thread:
     """Send the record, and return at once: a tick does not wait for the store.
 
@@ -28,7 +33,7 @@ def record_evaluation(
     writer.append(
         Evaluation(
             evaluated_at=now,
-            plan_id=plan.plan_id - 1,
+            plan_id=last_plan_id,
             because=stay.because,
             wanted=situation.fingerprint,
             verdicts=plan.verdicts,

@@ -1,6 +1,6 @@
 """The overrides in force, kept in the state folder: the one owner of that file.
 
-Who changes it holds its lock for the read and the write, so that two operators at once lose nothing.
+Who changes it holds its lock for the read and the write: two operators at once lose nothing.
 What has ended is dropped with the next change.
 """
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import msgspec
 
-
 FREEZE = "freeze"
 """What the freeze is called, where others are called by their host or model."""
 
