@@ -45,6 +45,12 @@ def _check_grant(fleet: Fleet, pin: Pin) -> None:
         raise _refused("it names no model", pin, "Name the model, or the models it shares.")
     if len(set(pin.grant)) != len(pin.grant):
         raise _refused("it names a model twice", pin, "Name each model once.")
+    if len(pin.grant) > 1 and not fleet.allocation.time_sharing:
+        raise _refused(
+            "it names several models, and no host is shared in this fleet",
+            pin,
+            "Name one model, or set allocation.time_sharing in the fleet file.",
+        )
 
 
 def _check_count(fleet: Fleet, override: Replicas) -> None:

@@ -6,12 +6,14 @@ is missing, models below theirs may still gain, and no other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from orchestration.allocation.overrides import Freeze, Override, Pin, Replicas, active
 from orchestration.allocation.plan import Move
 from orchestration.allocation.pool import Place, held_counts
+from orchestration.allocation.setbacks import Avoided
 from serving.config import Fleet
 from serving.wire import HostState
 
@@ -30,7 +32,10 @@ def with_counts(fleet: Fleet, overrides: Iterable[Override]) -> Fleet:
 
 
 def with_pins(
-    pool: Sequence[Place], states: Mapping[str, HostState | None], overrides: Iterable[Override]
+    pool: Sequence[Place],
+    states: Mapping[str, HostState | None],
+    overrides: Iterable[Override],
+    avoided: Avoided,
 ) -> tuple[list[Place], list[Move]]:
     """The pool with pinned hosts where they belong, and the moves that bring them there.
 
@@ -43,14 +48,9 @@ def with_pins(
         if pin is None or state is None or not _settled(state):
             steered.append(place)
             continue
-        model = state.awake_model if state.awake_model in pin.grant else pin.grant[0]
-        steered.append(
-            replace(place, model=model, movable=False, serves=True, pinned_because=_about(pin))
-        )
-        if model != state.awake_model:
-            moves.append(
-                Move(host=place.host, from_model=place.model, to_model=model, reason=pin.words)
-            )
+        pinned, move = _pinned(place, pin, state, avoided)
+        steered.append(pinned)
+        moves += [move] if move is not None else []
     return steered, moves
 
 
@@ -61,15 +61,37 @@ def with_freeze(
     freeze = next((o for o in overrides if isinstance(o, Freeze)), None)
     if freeze is None:
         return fleet, list(pool)
-    held = held_counts(pool)
-    if any(held[model.name] < model.min_replicas for model in fleet.models):
-        bounds = {m.name: (m.min_replicas, max(held[m.name], m.min_replicas)) for m in fleet.models}
-        return _bounded(fleet, bounds), list(pool)
     because = f"is frozen {freeze.ending}"
-    return fleet, [
-        replace(place, movable=False, pinned_because=because) if place.movable else place
+    held = held_counts(pool)
+    missing = sum(max(0, m.min_replicas - held[m.name]) for m in fleet.models)
+    if not missing:
+        return fleet, [_fixed(place, because) if place.movable else place for place in pool]
+    bounds = {m.name: (m.min_replicas, max(held[m.name], m.min_replicas)) for m in fleet.models}
+    steered = [
+        _fixed(place, because) if place.movable and len(place.grant) > 1 else place
         for place in pool
     ]
+    spare = _spare(fleet, steered)
+    # Shared hosts give one up only where the others cannot spare enough.
+    return _bounded(fleet, bounds), steered if spare >= missing else list(pool)
+
+
+def _spare(fleet: Fleet, pool: Sequence[Place]) -> int:
+    """Movable hosts that no minimum needs where they are."""
+    least = {model.name: model.min_replicas for model in fleet.models}
+    staying = held_counts(place for place in pool if not place.movable)
+    spare = 0
+    for place in pool:
+        if place.movable:
+            model = place.dedicated_to
+            needed = model is not None and staying[model] < least.get(model, 0)
+            spare += not needed
+            staying[model or ""] += needed
+    return spare
+
+
+def _fixed(place: Place, because: str, **changed: Any) -> Place:
+    return replace(place, movable=False, pinned_because=because, **changed)
 
 
 def _is_known(override: Override, hosts: set[str], models: set[str]) -> bool:
@@ -78,12 +100,27 @@ def _is_known(override: Override, hosts: set[str], models: set[str]) -> bool:
     return not isinstance(override, Replicas) or override.model in models
 
 
+def _pinned(
+    place: Place, pin: Pin, state: HostState, avoided: Avoided
+) -> tuple[Place, Move | None]:
+    """A pinned host with its grant; the move to it, if the host has to change for it."""
+    because = f"is pinned to {', '.join(pin.grant)} {pin.ending}"
+    has_it = state.awake_model in pin.grant
+    model = state.awake_model if has_it and state.awake_model else pin.grant[0]
+    failed = None if has_it else avoided.because(place.host, model)
+    if failed is not None:
+        return _fixed(place, f"{because}: {failed}"), None
+    grant = (model, *(name for name in pin.grant if name != model))
+    pinned = _fixed(place, because, model=model, serves=True, grant=grant)
+    if has_it:
+        return pinned, None
+    return pinned, Move(
+        host=place.host, from_model=place.model, to_model=model, reason=pin.words, grant=grant
+    )
+
+
 def _settled(state: HostState) -> bool:
     return state.phase == "serving" and state.swap_target is None
-
-
-def _about(pin: Pin) -> str:
-    return f"is pinned to {', '.join(pin.grant)} {pin.ending}"
 
 
 def _bounded(fleet: Fleet, bounds: Mapping[str, tuple[int, int]]) -> Fleet:
