@@ -44,6 +44,10 @@ class OverrideRecord:
                 fix="Mend the file, or remove it and make the overrides again.",
             ) from error
 
+    def in_force(self, now: float) -> tuple[Override, ...]:
+        """The overrides that count at `now`. Raises OverridesUnreadable."""
+        return active(self.read(), now)
+
     def add(self, override: Override, *, now: float) -> None:
         """Put `override` in force, in place of one about the same host, model or freeze."""
         with self._locked():
@@ -52,7 +56,7 @@ class OverrideRecord:
     def release(self, name: str | None, *, now: float) -> tuple[Override, ...]:
         """End those about the host or model `name`, or the freeze; all, if `name` is None."""
         with self._locked():
-            current = active(self.read(), now)
+            current = self.in_force(now)
             ended = tuple(o for o in current if name is None or o.name == name)
             self._write(tuple(o for o in current if o not in ended))
         return ended
