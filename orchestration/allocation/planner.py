@@ -16,10 +16,19 @@ from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import offered_work
 from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
+from orchestration.allocation.overrides import Override, Replicas
 from orchestration.allocation.plan import Move, Plan
 from orchestration.allocation.pool import Place, awake_counts, held_counts, places
+from orchestration.allocation.setbacks import NOTHING_AVOIDED, Avoided
 from orchestration.allocation.sharing import Sharing, shared_sets
 from orchestration.allocation.slots import Slot, slots
+from orchestration.allocation.steering import (
+    in_force,
+    with_counts,
+    with_freeze,
+    with_pins,
+    with_setbacks,
+)
 from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
 from serving.config import Fleet
 from serving.wire import BatchSizeProfile, HostState
@@ -36,27 +45,33 @@ def propose(
     swap_cost: SwapCost = assumed_swap_cost,
     last_plan_id: int = 0,
     trigger: str = "asked for",
+    overrides: Sequence[Override] = (),
+    avoided: Avoided = NOTHING_AVOIDED,
 ) -> Plan:
     """The plan for what is seen: a hotswap for every host that should change, and why.
 
     `host_states` maps host names to states, None for an unreachable host. `profiles` say what a
     replica does, where they were measured. `swapped_at` says when hosts were last given a model,
-    for the cooldown. The plan's id is above `last_plan_id` and
-    above every plan a host obeyed.
+    for the cooldown. `avoided` are hosts and models that lately failed together. The plan's id is
+    above `last_plan_id` and above every plan a host obeyed.
     """
     rows = list(traffic)
+    told = in_force(fleet, overrides, now)
+    fleet = with_counts(fleet, told)
     demand = offered_work(fleet, rows, host_states)
     capacity = capacities(fleet, profiles, host_states, rows)
+    seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
+    pool, pin_moves = with_pins(seen_pool, host_states, told, avoided)
+    fleet, pool = with_freeze(fleet, with_setbacks(pool, avoided), told)
     needs = {
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models
     }
-    pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
     sharing = shared_sets(fleet, needs, pool) if fleet.allocation.time_sharing else Sharing()
     cost = MoveCost(swap_cost)
     chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
     granted = assign(pool, [slot.grant for slot in chosen], cost)
-    moves = _moves(needs, pool, chosen, granted, cost)
+    moves = [*pin_moves, *_moves(needs, pool, chosen, granted, cost)]
     after = _after(pool, granted, moves)
     held, replicas = awake_counts(pool), awake_counts(after)
     seen = [state.plan_id for state in host_states.values() if state is not None]
@@ -66,15 +81,25 @@ def propose(
         trigger=trigger,
         moves=tuple(moves),
         grants={place.host: place.grant if place.serves else () for place in after},
-        regrants=tuple(sorted(granted.keys() - {move.host for move in moves})),
+        regrants=_regrants(seen_pool, after, moves),
         replicas={model.name: replicas[model.name] for model in fleet.models},
         verdicts={
             name: reasons.verdict(need, pool, held[name], replicas[name])
+            + _told(name, told, avoided)
             for name, need in needs.items()
         },
         demand=demand,
         capacity=capacity,
+        overrides=told,
+        immovable={p.host: p.pinned_because for p in pool if p.pinned_because is not None},
     )
+
+
+def _told(model: str, overrides: Iterable[Override], avoided: Avoided) -> str:
+    """What an operator's override and failed hotswaps add to a verdict."""
+    held = [f"; {o.words}" for o in overrides if isinstance(o, Replicas) and o.model == model]
+    failed = [f"; {words}" for (_, other), words in avoided.pairs.items() if other == model]
+    return "".join([*held, *failed])
 
 
 def _moves(
@@ -117,6 +142,16 @@ def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, cost: Mo
         grant,
         key=lambda name: (-needs[name].demand.waiting_interactive, cost.swap_s(place, name)),
     )
+
+
+def _regrants(
+    before: Iterable[Place], after: Iterable[Place], moves: Iterable[Move]
+) -> tuple[str, ...]:
+    """Hosts that get another grant without being moved."""
+    moved = {move.host for move in moves}
+    pairs = zip(before, after, strict=True)
+    other = {a.host for b, a in pairs if frozenset(b.grant) != frozenset(a.grant)}
+    return tuple(sorted(other - moved))
 
 
 def _after(
