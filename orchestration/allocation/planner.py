@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from analytics.forecast import LoadForecast
 from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
 from orchestration.allocation.assignment import Grant, assign
 from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import offered_work
+from orchestration.allocation.memory import fits
 from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
 from orchestration.allocation.overrides import Override, Replicas
@@ -40,6 +42,7 @@ def propose(
     traffic: Iterable[ModelTraffic],
     *,
     now: float,
+    forecasts: Mapping[str, LoadForecast] | None = None,
     profiles: Iterable[BatchSizeProfile] = (),
     swapped_at: Mapping[str, float] | None = None,
     swap_cost: SwapCost = assumed_swap_cost,
@@ -51,14 +54,15 @@ def propose(
     """The plan for what is seen: a hotswap for every host that should change, and why.
 
     `host_states` maps host names to states, None for an unreachable host. `profiles` say what a
-    replica does, where they were measured. `swapped_at` says when hosts were last given a model,
+    replica does, where they were measured. `forecasts` are of the models' interactive load.
+    `swapped_at` says when hosts were last given a model,
     for the cooldown. `avoided` are hosts and models that lately failed together. The plan's id is
     above `last_plan_id` and above every plan a host obeyed.
     """
     rows = list(traffic)
     told = in_force(fleet, overrides, now)
     fleet = with_counts(fleet, told)
-    demand = offered_work(fleet, rows, host_states)
+    demand = offered_work(fleet, rows, host_states, forecasts)
     capacity = capacities(fleet, profiles, host_states, rows)
     seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
     pool, pin_moves = with_pins(seen_pool, host_states, told, avoided)
@@ -67,7 +71,9 @@ def propose(
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models
     }
-    sharing = shared_sets(fleet, needs, pool) if fleet.allocation.time_sharing else Sharing()
+    sharing = Sharing()
+    if fleet.allocation.time_sharing:
+        sharing = shared_sets(needs, pool, fits(fleet, host_states))
     cost = MoveCost(swap_cost)
     chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
     granted = assign(pool, [slot.grant for slot in chosen], cost)
