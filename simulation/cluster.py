@@ -7,7 +7,8 @@ within a grant the gateway's.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from simulation.commands import Grant, Swap
+from serving.switching.timing import patience_s
+from simulation.commands import Command, Grant, Swap
 from simulation.engine import Engine, Request
 from simulation.service import ServiceModel, SwapTimes
 from simulation.waiting import Waiting
@@ -34,6 +35,8 @@ class Host:
     """The models it may have awake, as far as a plan said so."""
     used_at: float = 0.0
     """When something last ran on it."""
+    preparing: bool = False
+    """It brings models of its grant into memory."""
     tier_changes: int = 0
     """Grows with every change of grant or tiers."""
 
@@ -54,6 +57,7 @@ class Cluster:
         room: int,
         swap_times: SwapTimes,
         batch_cap: Sequence[int],
+        ttft_s: float = 2.0,
     ) -> None:
         """`batch_cap[model]`: with so many running, batch is not given a slot beside them."""
         self.services, self.swap_times = services, swap_times
@@ -68,6 +72,7 @@ class Cluster:
         """Hotswaps within a grant."""
         self.disturbed = 0
         self._batch_cap = batch_cap
+        self._patience_s = patience_s(ttft_s, swap_times.asleep_s)
 
     def arrive(self, request: Request, now: float) -> Host | None:
         """Take a request in; the host that gave it a slot, None if it waits."""
@@ -78,7 +83,8 @@ class Cluster:
 
     def dispatch(self, model: int, now: float) -> list[Host]:
         """Give slots to what waits for `model`; the hosts whose engines were given something."""
-        waiting, touched = self.waiting[model], []
+        waiting = self.waiting[model]
+        touched: list[Host] = []
         while (request := waiting.first()) is not None:
             host = self._place(request)
             if host is None:
@@ -90,8 +96,9 @@ class Cluster:
         return touched
 
     def prompt_work_s(self, model: int) -> float:
-        """How long one engine would compute the prompts that wait on the engines of `model`."""
+        """How long one engine would compute the prompts of `model`, on its engines or waiting."""
         tokens = sum(host.engine.prompt_tokens for host in self.replicas[model] if host.engine)
+        tokens += self.waiting[model].prompt_tokens
         return tokens * self.services[model].prompt_token_s
 
     def _place(self, request: Request) -> Host | None:
@@ -108,11 +115,29 @@ class Cluster:
                 best, best_key = host, key
         return best
 
-    def grant(self, grant: Grant) -> None:
-        """Say what a host may have awake."""
+    def grant(self, grant: Grant) -> bool:
+        """Say what a host may have awake; whether it now begins to bring models up."""
         host = self.hosts[grant.host]
         host.grant = grant.models
         host.tier_changes += 1
+        begins = not host.preparing and self._missing(host) is not None
+        host.preparing = host.preparing or begins
+        return begins
+
+    def prepared(self, host: Host) -> bool:
+        """One more model of its grant is asleep in its memory; whether it goes on."""
+        model = self._missing(host)
+        if model is not None:
+            self._keep(host, model)
+            host.tier_changes += 1
+        host.preparing = self._missing(host) is not None
+        return host.preparing
+
+    def _missing(self, host: Host) -> int | None:
+        """The first model of the grant that should be in memory and is not."""
+        there = {host.awake, host.target, *host.asleep}
+        missing = (m for m in host.grant[: host.room + 1] if m not in there)
+        return next(missing, None)
 
     def swap(self, swap: Swap, now: float, *, told_after_s: float = 0.0) -> float | None:
         """Begin a hotswap; when it will have ended, None if there is nothing to do.
@@ -163,15 +188,32 @@ class Cluster:
             self.waited_for.add(model)
 
     def _keep(self, host: Host, model: int) -> None:
-        """The old model goes to sleep; the least recently awake one gives way."""
+        """`model` is asleep; of what is not granted, the least recently awake one gives way."""
         host.asleep.append(model)
         if len(host.asleep) > host.room:
-            host.asleep.pop(0)
+            outside = (each for each in host.asleep if each not in host.grant)
+            host.asleep.remove(next(outside, host.asleep[0]))
 
-    def preload(self, assignment: Iterable[tuple[int, int]], now: float) -> None:
-        """Start with these (host, model) awake, at no cost."""
-        for number, model in assignment:
-            host = self.hosts[number]
-            host.target = model
-            self.swapped(host, now)
-            host.swapped_at = float("-inf")
+    def preload(self, commands: Iterable[Command], now: float) -> None:
+        """Start like this, at no cost: a fleet that has run, memory full, what is granted first."""
+        for command in commands:
+            host = self.hosts[command.host]
+            if isinstance(command, Grant):
+                host.grant = command.models
+            else:
+                host.target = command.model
+        for host in self.hosts:
+            first = host.target if host.target is not None else host.number
+            if host.target is not None:
+                self.swapped(host, now)
+                host.swapped_at = float("-inf")
+            models = len(self.services)
+            others = [*host.grant, *((first + n) % models for n in range(models))]
+            ready = [model for model in dict.fromkeys(others) if model != host.awake]
+            host.asleep = ready[: host.room][::-1]
+            host.tier_changes += 1
+
+    def crowded(self, model: int) -> bool:
+        """Whether more prompts wait for the engines of `model` than they answer in time."""
+        replicas = max(1, len(self.replicas[model]))
+        return self.prompt_work_s(model) > self._patience_s * replicas

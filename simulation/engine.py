@@ -36,6 +36,11 @@ class Request:
         return self.first_token_at - self.arrived_at
 
     @property
+    def prompt_tokens(self) -> float:
+        """What is computed before it goes on: its prompt, and the output it has."""
+        return max(1.0, self.input_tokens + self.kept_tokens)
+
+    @property
     def tpot_s(self) -> float:
         """Mean time per output token after the first; infinite while it runs."""
         if self.output_tokens < 2:
@@ -90,7 +95,7 @@ class Engine:
     def add(self, request: Request, now: float) -> None:
         """Give `request` a slot. The caller has advanced to `now`."""
         self._prompts.append(request)
-        self.prompt_tokens += _prompt_tokens(request)
+        self.prompt_tokens += request.prompt_tokens
         self.interactive += not request.batch
         if len(self._prompts) == 1:
             self._begin_prompt()
@@ -136,7 +141,7 @@ class Engine:
         if not self._prompts or self._prompt_left > 1e-6:
             return False
         request = self._prompts.popleft()
-        self.prompt_tokens -= _prompt_tokens(request)
+        self.prompt_tokens -= request.prompt_tokens
         if request.first_token_at == NEVER:
             request.first_token_at = self._now
         # The prefill gives the first token; a resume gives the one after those that are kept.
@@ -147,14 +152,9 @@ class Engine:
         return True
 
     def _begin_prompt(self) -> None:
-        self._prompt_left = _prompt_tokens(self._prompts[0])
+        self._prompt_left = self._prompts[0].prompt_tokens
 
     def _set_rates(self) -> None:
         self._token_rate, self._prompt_rate = self.service.rates(
             len(self._decoding), prefilling=bool(self._prompts)
         )
-
-
-def _prompt_tokens(request: Request) -> float:
-    """What is computed before it goes on: its prompt, and the output it has."""
-    return max(1.0, request.input_tokens + request.kept_tokens)

@@ -7,7 +7,6 @@ up, when a host becomes idle, and when the rule said to ask again. What to switc
 from collections.abc import Mapping, Sequence
 
 from serving.switching import Queue, SharedHost, decide
-from serving.switching.timing import patience_s
 from simulation.cluster import Cluster, Host
 from simulation.commands import Swap
 from simulation.engine import NEVER
@@ -25,10 +24,8 @@ class Gateway:
         """When to ask if nothing happens before."""
 
     def came(self, model: int, cluster: Cluster) -> bool:
-        """A request for `model` has come and found a slot: are there too many prompts before it?"""
-        replicas = len(cluster.replicas[model])
-        patience = patience_s(self._ttft_s, cluster.swap_times.asleep_s)
-        if cluster.prompt_work_s(model) <= patience * replicas:
+        """A request for `model` has come and found a slot; whether prompts pile up there."""
+        if not cluster.crowded(model):
             return False
         self._crowded.add(model)
         return True
@@ -80,7 +77,7 @@ class Gateway:
         )
 
     def _wake_s(self, host: Host, cluster: Cluster) -> tuple[tuple[str, ...], Mapping[str, float]]:
-        """The grant of `host`, and how long each model of it takes to wake; kept until it changes."""
+        """The grant of `host`, and how long each model of it takes to wake; kept while it holds."""
         known = self._tiers.get(host.number)
         if known is None or known[0] != host.tier_changes:
             grant = tuple(self._models[model] for model in host.grant)

@@ -3,41 +3,20 @@
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from simulation.cluster import Cluster, Host
 from simulation.commands import Command, Grant, Swap
 from simulation.engine import NEVER, Request
 from simulation.gateway import Gateway
+from simulation.policy import Policy
 from simulation.trace import Trace
 
+SWAPPED, PREPARED = -1, -2
+"""Events of a host that are none of its engine: a hotswap ended, a model is ready in memory."""
 
 TOLD_AFTER_S = 0.02
 """From the gateway's decision until the host begins to switch: one request in the data centre, and
 the turn of the host's event loop."""
-
-
-class Policy(Protocol):
-    """Decides which host serves which model, or which ones. Sees the cluster, changes nothing."""
-
-    name: str
-    tick_s: float
-    """How often `tick` is asked; infinite: never."""
-
-    def start(self, cluster: Cluster) -> list[tuple[int, int]]:
-        """(host, model) pairs that are awake when the trace begins."""
-
-    def tick(self, now: float, cluster: Cluster) -> list[Command]:
-        """Asked at regular times."""
-
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Command]:
-        """Asked when a request for `model` arrives and no host serves it, or is about to."""
-
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Command]:
-        """Asked when `host` has nothing more to run."""
-
-    def ended(self, now: float, request: Request) -> None:
-        """Told of every request that ends."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +67,7 @@ class _Replay:
         self._gateway = gateway
         self._requests = _requests(trace)
         self._queue: list[tuple[float, int, Host, int]] = []
-        """(time, order, host, version); version -1 is the end of a hotswap."""
+        """(time, order, host, version of the host, or what else has happened)."""
         self._order = 0
         self._busy_s = 0.0
 
@@ -125,6 +104,7 @@ class _Replay:
         cluster, model = self._cluster, request.model
         for host in cluster.replicas[model]:
             self._advance(host, now)
+        self._policy.arrived(now, request)
         admitted_by = cluster.arrive(request, now)
         if admitted_by is not None:
             self._expect(admitted_by)
@@ -141,7 +121,10 @@ class _Replay:
             self._command(self._gateway.switches(now, self._cluster), now)
 
     def _event(self, now: float, _order: int, host: Host, version: int) -> None:
-        if version == -1:
+        if version == PREPARED:
+            if self._cluster.prepared(host):
+                self._expect_prepared(host, now)
+        elif version == SWAPPED:
             if host.target is not None and host.swap_ends_at == now:
                 self._cluster.swapped(host, now)
                 assert host.awake is not None
@@ -183,10 +166,16 @@ class _Replay:
             self._order += 1
             heapq.heappush(self._queue, (at, self._order, host, host.version))
 
+    def _expect_prepared(self, host: Host, now: float) -> None:
+        self._order += 1
+        at = now + self._cluster.swap_times.disk_s
+        heapq.heappush(self._queue, (at, self._order, host, PREPARED))
+
     def _command(self, commands: Iterable[Command], now: float) -> None:
         for command in commands:
             if isinstance(command, Grant):
-                self._cluster.grant(command)
+                if self._cluster.grant(command):
+                    self._expect_prepared(self._cluster.hosts[command.host], now)
             else:
                 self._swap(command, now)
 
@@ -202,7 +191,7 @@ class _Replay:
         if engine is not None:
             self._busy_s += engine.busy_s
         self._order += 1
-        heapq.heappush(self._queue, (ends_at, self._order, host, -1))
+        heapq.heappush(self._queue, (ends_at, self._order, host, SWAPPED))
         if old is not None:
             self._dispatch(old, now)
 

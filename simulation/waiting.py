@@ -14,6 +14,8 @@ class Waiting:
         self.interactive_since = NEVER
         """Since when some interactive request has waited all the time."""
         self.batch_since = NEVER
+        self.prompt_tokens = 0.0
+        """Of the interactive ones."""
 
     def __len__(self) -> int:
         return len(self.interactive) + len(self.batch)
@@ -35,7 +37,10 @@ class Waiting:
 
     def take(self) -> Request:
         """Take the first one out."""
-        return (self.interactive or self.batch).popleft()
+        request = (self.interactive or self.batch).popleft()
+        if not request.batch:
+            self.prompt_tokens -= request.prompt_tokens
+        return request
 
     def oldest_at(self) -> float:
         """When the request that waits longest arrived; infinite when nobody waits."""
@@ -46,8 +51,10 @@ class Waiting:
         return self.batch if request.batch else self.interactive
 
     def _begin(self, request: Request, now: float) -> None:
-        if not self._of(request):
-            if request.batch:
+        if request.batch:
+            if not self.batch:
                 self.batch_since = now
-            else:
-                self.interactive_since = now
+            return
+        if not self.interactive:
+            self.interactive_since, self.prompt_tokens = now, 0.0
+        self.prompt_tokens += request.prompt_tokens

@@ -1,4 +1,4 @@
-"""Memory: which models a host keeps ready together, from what their engines were seen to hold. Pure."""
+"""Memory: which models fit on a host together, by what their engines were seen to hold. Pure."""
 
 from collections.abc import Iterable, Mapping
 

@@ -7,7 +7,7 @@ here: it switches within its grant by itself. Pure.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
@@ -76,7 +76,7 @@ def activity(need: Need) -> float:
     return 1.0 - math.exp(-need.interactive * need.capacity.concurrency)
 
 
-def _split(wanting: Sequence[Need], own: set[str | None], hosts: int) -> tuple[dict[str, int], int]:
+def _split(wanting: Sequence[Need], own: Set[str], hosts: int) -> tuple[dict[str, int], int]:
     """Hosts of their own for each model that gets some, and how many are left to share."""
     left = hosts - sum(need.model.min_replicas for need in wanting)
     by_load = sorted(wanting, key=lambda need: (-usual_load(need), need.model.name))
@@ -122,7 +122,7 @@ def _may_overflow(need: Need, own: int) -> bool:
     return need.model.max_replicas > own
 
 
-def _shared_first(usable: Sequence[Place], sharing: set[str]) -> list[Place]:
+def _shared_first(usable: Sequence[Place], sharing: Set[str]) -> list[Place]:
     """Hosts that are shared already, then those whose model is to share, then the others."""
     return sorted(
         usable,
