@@ -47,7 +47,7 @@ def _for_interactive(
     unserved = host.unanswered > 0 or queued
     if want.urgency == "more":
         return None
-    if others and not unserved:
+    if others:
         return stays_s
     bound_s = last_call_s if unserved else patience_s
     waits_s = bound_s(want.ttft_s, wake_s(host, want.model)) - want.waited_s

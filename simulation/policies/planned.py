@@ -99,7 +99,7 @@ class Planned(Policy):
 
 
 def _pressed(cluster: Cluster) -> bool:
+    if any(cluster.crowded(host.awake) for host in cluster.hosts if host.awake is not None):
+        return True
     granted = {model for host in cluster.hosts if len(host.grant) > 1 for model in host.grant}
-    return any(
-        not cluster.replicas[model] and model not in granted for model in cluster.waited_for
-    ) or any(cluster.crowded(model) for model in range(len(cluster.services)))
+    return any(not cluster.replicas[m] and m not in granted for m in cluster.waited_for)
