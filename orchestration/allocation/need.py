@@ -17,6 +17,13 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     demand: ModelDemand
     capacity: Capacity
 
+    def at_least(self, replicas: int) -> "Need":
+        """The same with a higher minimum, if `replicas` is above the model's own."""
+        if replicas <= self.model.min_replicas:
+            return self
+        model = self.model.model_copy(update={"min_replicas": replicas})
+        return msgspec.structs.replace(self, model=model)
+
     @property
     def interactive(self) -> float:
         """Interactive load, in replicas."""

@@ -74,6 +74,7 @@ def propose(
     sharing = Sharing()
     if fleet.allocation.time_sharing:
         sharing = shared_sets(needs, pool, fits(fleet, host_states))
+        needs = {name: need.at_least(sharing.own.get(name, 0)) for name, need in needs.items()}
     cost = MoveCost(swap_cost)
     chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
     granted = assign(pool, [slot.grant for slot in chosen], cost)

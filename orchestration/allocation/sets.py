@@ -41,10 +41,12 @@ class _Sets:
     def _kept(self, host: Place, known: Collection[str]) -> list[str]:
         """What stays of a host's grant, in its order: as much as fits together."""
         kept: list[str] = []
+        left = self._fits.host_bytes[host.host]
         for name in host.grant or (() if host.model is None else (host.model,)):
-            fitting = self._fits.left(host.host, [*kept, name]) >= 0 or not kept
-            if name in known and name not in host.excluded and fitting:
+            left_then = left - self._fits.size(name)
+            if name in known and name not in host.excluded and (left_then >= 0 or not kept):
                 kept.append(name)
+                left = left_then
         return kept
 
     def cover(self, names: Sequence[str]) -> None:
