@@ -73,13 +73,8 @@ def shared_sets(needs: Mapping[str, Need], pool: Sequence[Place], fits: Fits) ->
 
 
 def activity(need: Need) -> float:
-    """Share of the time in which the model has a request, as far as is known; else a guess.
-
-    Poisson arrivals find so many present if their number has that mean (M/G/inf).
-    """
-    if need.demand.activity is not None:
-        return need.demand.activity
-    return 1.0 - math.exp(-need.interactive * need.capacity.concurrency)
+    """Share of the time in which the model has a request; while that is not known, it shares."""
+    return need.demand.activity or 0.0
 
 
 def _split(wanting: Sequence[Need], own: Mapping[str, int], hosts: int) -> tuple[dict[str, int], int]:
