@@ -106,7 +106,7 @@ class Cluster:
 
         Shared ones take interactive requests when prompts pile up on the model's own.
         """
-        best, best_key = None, (True, 1 << 30, 1 << 30)
+        best, best_key = None, (9, 1 << 30, 1 << 30)
         cap = self._batch_cap[request.model] if request.batch else 1 << 30
         prompt_s = self.services[request.model].prompt_token_s
         for host in self.replicas[request.model]:
@@ -114,8 +114,12 @@ class Cluster:
             assert engine is not None
             if engine.free_slots <= 0 or (engine.interactive and engine.running >= cap):
                 continue
-            overflow = len(host.grant) > 1 or engine.prompt_tokens * prompt_s > self._patience_s / 2
-            key = (overflow, engine.running if request.batch else engine.interactive, engine.running)
+            shared = len(host.grant) > 1
+            piled = engine.prompt_tokens * prompt_s > self._patience_s
+            if shared and not request.batch and not piled:
+                key = (1, -engine.interactive, 0)
+            else:
+                key = (0 if not shared and not piled else 2, engine.running if request.batch else engine.interactive, engine.running)
             if key < best_key:
                 best, best_key = host, key
         return best
