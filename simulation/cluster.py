@@ -116,6 +116,8 @@ class Cluster:
                 continue
             shared = len(host.grant) > 1
             piled = engine.prompt_tokens * prompt_s > self._patience_s
+            if piled and host.grant:
+                continue
             if shared and not request.batch and not piled:
                 key = (1, -engine.interactive, 0)
             else:
