@@ -85,6 +85,8 @@ class Cluster:
         """Give slots to what waits for `model`; the hosts whose engines were given something."""
         waiting = self.waiting[model]
         touched: list[Host] = []
+        if any(h.grant for h in self.replicas[model]):
+            waiting.sort_out(now - 2.0)
         while (request := waiting.first()) is not None:
             host = self._place(request)
             if host is None:

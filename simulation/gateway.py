@@ -50,7 +50,7 @@ class Gateway:
         waiting = cluster.waiting[model]
         return Queue(
             model=self._models[model],
-            interactive=len(waiting.interactive),
+            interactive=len(waiting.interactive) + len(waiting.late),
             batch=len(waiting.batch),
             interactive_wait_s=now - waiting.interactive_since,
             batch_wait_s=now - waiting.batch_since,

@@ -10,6 +10,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.interactive: deque[Request] = deque()
+        self.late: deque[Request] = deque()
         self.batch: deque[Request] = deque()
         self.interactive_since = NEVER
         """Since when some interactive request has waited all the time."""
@@ -18,7 +19,7 @@ class Waiting:
         """Of the interactive ones."""
 
     def __len__(self) -> int:
-        return len(self.interactive) + len(self.batch)
+        return len(self.interactive) + len(self.late) + len(self.batch)
 
     def add(self, request: Request, now: float) -> None:
         """Put `request` last."""
@@ -30,21 +31,26 @@ class Waiting:
         self._begin(request, now)
         self._of(request).appendleft(request)
 
+    def sort_out(self, before: float) -> None:
+        """Interactive requests that came before then go behind the others."""
+        while self.interactive and self.interactive[0].arrived_at < before and self.interactive[0].first_token_at == NEVER:
+            self.late.append(self.interactive.popleft())
+
     def first(self) -> Request | None:
         """Who is next; None when nobody waits."""
-        queue = self.interactive or self.batch
+        queue = self.interactive or self.late or self.batch
         return queue[0] if queue else None
 
     def take(self) -> Request:
         """Take the first one out."""
-        request = (self.interactive or self.batch).popleft()
+        request = (self.interactive or self.late or self.batch).popleft()
         if not request.batch:
             self.prompt_tokens -= request.prompt_tokens
         return request
 
     def oldest_at(self) -> float:
         """When the request that waits longest arrived; infinite when nobody waits."""
-        heads = [queue[0].arrived_at for queue in (self.interactive, self.batch) if queue]
+        heads = [queue[0].arrived_at for queue in (self.interactive, self.late, self.batch) if queue]
         return min(heads, default=NEVER)
 
     def _of(self, request: Request) -> deque[Request]:
@@ -55,6 +61,6 @@ class Waiting:
             if not self.batch:
                 self.batch_since = now
             return
-        if not self.interactive:
+        if not self.interactive and not self.late:
             self.interactive_since, self.prompt_tokens = now, 0.0
         self.prompt_tokens += request.prompt_tokens

@@ -55,7 +55,7 @@ class Readings:
             batch = sum(engine.running for engine in engines) - interactive
             rows += traffic.rows(
                 now,
-                waiting=(len(waiting.interactive), len(waiting.batch)),
+                waiting=(len(waiting.interactive) + len(waiting.late), len(waiting.batch)),
                 running=(interactive, batch),
             )
         return rows
