@@ -7,9 +7,11 @@ import numpy as np
 
 from serving.config import Fleet, HostSettings, ModelSettings
 from serving.config.fleet import AllocationSettings, RandomSource
+from serving.switching.timing import patience_s
 from simulation.attainment import Attainment, ServiceLevel, attainment
 from simulation.cluster import Cluster
 from simulation.gateway import Gateway
+from simulation.placement import HoldBack
 from simulation.policies.autoscaler import Autoscaler
 from simulation.policies.clairvoyant import Clairvoyant
 from simulation.policies.on_request import OnRequest
@@ -45,8 +47,11 @@ class Study:
 
     def attained(self, policy: Policy, hosts: int) -> Attainment:
         """Replay the whole trace under `policy`."""
-        gateway = Gateway(self.model_names, ttft_s=self.level.ttft_s)
-        replayed = replay(self.trace, self._cluster(hosts), policy, gateway=gateway)
+        gateway = None
+        if policy.through_our_gateway:
+            gateway = Gateway(self.model_names, ttft_s=self.level.ttft_s)
+        cluster = self._cluster(hosts, hold_back=policy.through_our_gateway)
+        replayed = replay(self.trace, cluster, policy, gateway=gateway)
         return attainment(replayed, self.level)
 
     @property
@@ -94,9 +99,9 @@ class Study:
     def _enough(self, make: PolicyFactory, hosts: int) -> bool:
         return self.attained(make(hosts), hosts).interactive >= WANTED
 
-    def _cluster(self, hosts: int) -> Cluster:
+    def _cluster(self, hosts: int, *, hold_back: bool) -> Cluster:
         assumed = self.assumed
-        asleep_s = assumed.swap_asleep_s
+        asleep_s, ttft_s = assumed.swap_asleep_s, assumed.ttft_s
         cap = max(1, self.services[0].largest_batch(assumed.tpot_s)) if self.services else 1
         return Cluster(
             self.services,
@@ -104,7 +109,7 @@ class Study:
             room=assumed.models_in_host_memory,
             swap_times=SwapTimes(asleep_s, assumed.swap_disk_s),
             batch_cap=[cap] * len(self.services),
-            ttft_s=assumed.ttft_s,
+            hold_back=HoldBack(patience_s(ttft_s, asleep_s), ttft_s) if hold_back else None,
         )
 
     def _planned(self, hosts: int) -> Policy:

@@ -77,7 +77,9 @@ def activity(need: Need) -> float:
     return need.demand.activity or 0.0
 
 
-def _split(wanting: Sequence[Need], own: Mapping[str, int], hosts: int) -> tuple[dict[str, int], int]:
+def _split(
+    wanting: Sequence[Need], own: Mapping[str, int], hosts: int
+) -> tuple[dict[str, int], int]:
     """Hosts of their own for each model that gets some, and how many are left to share."""
     left = hosts - sum(need.model.min_replicas for need in wanting)
     by_load = sorted(wanting, key=lambda need: (-usual_load(need), need.model.name))
