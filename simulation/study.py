@@ -1,5 +1,6 @@
 """A study of one trace: every policy on the same pool, and what pool each policy would need."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -15,7 +16,7 @@ from simulation.placement import HoldBack
 from simulation.policies.autoscaler import Autoscaler
 from simulation.policies.clairvoyant import Clairvoyant
 from simulation.policies.on_request import OnRequest
-from simulation.policies.pinned import Pinned, mean_counts, output_token_s
+from simulation.policies.pinned import Pinned, mean_counts, mean_load, output_token_s
 from simulation.policies.planned import Planned
 from simulation.policy import Policy
 from simulation.replay import replay
@@ -44,6 +45,11 @@ class Study:
             slots=assumed.slots,
         )
         self.services = [service] * len(trace.models)
+
+    def default_hosts(self) -> int:
+        """A third of the models or twice the mean load, whichever is more."""
+        load = mean_load(self.trace, self.services, self.assumed.tpot_s)
+        return max(2, math.ceil(len(self.trace.models) / 3), math.ceil(2.0 * sum(load)))
 
     def attained(self, policy: Policy, hosts: int) -> Attainment:
         """Replay the whole trace under `policy`."""
