@@ -19,12 +19,12 @@ from orchestration.allocation.sets import set_up
 OWN_ACTIVITY = 0.5
 """Present for this share of the time, a model would have a host most of the time anyway."""
 
-KEEP_ACTIVITY = 0.4
-"""A model with a host of its own keeps it down to here: activity near the bound is no reason to
-move it to and fro."""
-
 ALWAYS_ACTIVITY = 0.9
 """Above this a model takes a whole host from the shared ones if it has none of its own."""
+
+KEEP = 0.1
+"""A model with hosts of its own keeps them down to this much below both bounds: activity near a
+bound is no reason to move it to and fro."""
 
 FAR = 0.75
 """Load, in replicas, by which it must differ from a model's hosts to change their number."""
@@ -64,9 +64,10 @@ def shared_sets(needs: Mapping[str, Need], pool: Sequence[Place], fits: Fits) ->
         return Sharing()
     overflowing = [name for name in dedicated if _may_overflow(needs[name], dedicated[name])]
     sets = set_up(_shared_first(usable, set(sharing))[:hosts], sharing, overflowing, fits)
-    covered = {name for models in sets for name in models}
+    grants = tuple(models for models in sets if len(models) > 1)
+    covered = {name for models in grants for name in models}
     return Sharing(
-        grants=tuple(models for models in sets if len(models) > 1),
+        grants=grants,
         models=frozenset(name for name in sharing if name in covered),
         own=dedicated,
     )
@@ -89,11 +90,12 @@ def _split(
         name = need.model.name
         count = min(_hosts_for(need, own.get(name, 0)), need.model.max_replicas)
         takes = max(0, count - need.model.min_replicas)
-        if activity(need) < (KEEP_ACTIVITY if own.get(name) else OWN_ACTIVITY):
+        active = activity(need) + (KEEP if own.get(name) else 0.0)
+        if active < OWN_ACTIVITY:
             continue
         others = [each for key, each in shared.items() if key != name]
         if _suffices(left - takes, others) or (
-            activity(need) >= ALWAYS_ACTIVITY and _bearable(left - takes, others)
+            active >= ALWAYS_ACTIVITY and _bearable(left - takes, others)
         ):
             dedicated[name] = count
             left -= takes

@@ -54,7 +54,7 @@ def test_what_a_swap_takes_off_an_engine_goes_on_elsewhere_with_its_tokens() -> 
     replayed = replay(arrivals, pool, TakeAway("take away", [2, 0]))
     long, short = replayed.requests
     assert long.disturbed == replayed.disturbed == 1
-    assert short.ttft_s > TIMES.disk_s
+    assert short.ttft_s > TIMES.asleep_s
     # It loses the prefill of what it has, and not the tokens themselves.
     assert long.ended_at == pytest.approx(0.011 * 1000, abs=0.3)
 
