@@ -4,7 +4,6 @@ It puts the steps together and says why: needs, the pool, slots worth having (`s
 `sharing`), hosts to slots (`assignment`).
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,6 +14,7 @@ from orchestration.allocation import reasons
 from orchestration.allocation.assignment import Grant, assign
 from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import offered_work
+from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
 from orchestration.allocation.overrides import Override, Replicas
 from orchestration.allocation.plan import Move, Plan
@@ -22,15 +22,16 @@ from orchestration.allocation.pool import Place, awake_counts, held_counts, plac
 from orchestration.allocation.setbacks import NOTHING_AVOIDED, Avoided
 from orchestration.allocation.sharing import Sharing, shared_sets
 from orchestration.allocation.slots import Slot, slots
-from orchestration.allocation.steering import in_force, with_counts, with_freeze, with_pins
+from orchestration.allocation.steering import (
+    in_force,
+    with_counts,
+    with_freeze,
+    with_pins,
+    with_setbacks,
+)
 from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
 from serving.config import Fleet
-from serving.wire import BatchSizeProfile, HostState, Tier
-
-REGRANT_S = 0.01
-"""Cost of another grant without a swap: what is right already stays."""
-DISTURBED_INTERACTIVE_S, DISTURBED_BATCH_S = 1.0, 0.1
-"""Cost of a running request that goes elsewhere."""
+from serving.wire import BatchSizeProfile, HostState
 
 
 def propose(
@@ -60,17 +61,18 @@ def propose(
     demand = offered_work(fleet, rows, host_states)
     capacity = capacities(fleet, profiles, host_states, rows)
     seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
-    pool, pin_moves = with_pins(seen_pool, host_states, told, avoided)
+    pool = with_setbacks(seen_pool, avoided)
+    pool, pin_moves = with_pins(pool, host_states, told)
     fleet, pool = with_freeze(fleet, pool, told)
     needs = {
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models
     }
     sharing = shared_sets(fleet, needs, pool) if fleet.allocation.time_sharing else Sharing()
-    chosen = slots(needs, pool, sharing)
-    swap_cost = _avoiding(swap_cost, avoided)
-    granted = _assign(pool, chosen, swap_cost)
-    moves = [*pin_moves, *_moves(needs, pool, chosen, granted, swap_cost)]
+    cost = MoveCost(swap_cost)
+    chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
+    granted = assign(pool, [slot.grant for slot in chosen], cost)
+    moves = [*pin_moves, *_moves(needs, pool, chosen, granted, cost)]
     after = _after(pool, granted, moves)
     held, replicas = awake_counts(pool), awake_counts(after)
     seen = [state.plan_id for state in host_states.values() if state is not None]
@@ -94,19 +96,6 @@ def propose(
     )
 
 
-def _avoiding(swap_cost: SwapCost, avoided: Avoided) -> SwapCost:
-    """`swap_cost`, and beyond all cost what lately failed."""
-    if avoided == NOTHING_AVOIDED:
-        return swap_cost
-
-    def cost(host: str, model: str, tier: Tier) -> float:
-        if avoided.because(host, model) is not None:
-            return math.inf
-        return swap_cost(host, model, tier)
-
-    return cost
-
-
 def _told(model: str, overrides: Iterable[Override], avoided: Avoided) -> str:
     """What an operator's override and failed hotswaps add to a verdict."""
     held = [f"; {o.words}" for o in overrides if isinstance(o, Replicas) and o.model == model]
@@ -114,30 +103,12 @@ def _told(model: str, overrides: Iterable[Override], avoided: Avoided) -> str:
     return "".join([*held, *failed])
 
 
-def _assign(pool: Sequence[Place], chosen: Iterable[Slot], swap_cost: SwapCost) -> dict[str, Grant]:
-    """The new grants of the movable hosts whose grant changes."""
-
-    def cost(place: Place, grant: Grant) -> float:
-        if place.model in grant:
-            return REGRANT_S
-        swap_s = min(_swap_s(place, model, swap_cost) for model in grant)
-        disturbed = place.interactive * DISTURBED_INTERACTIVE_S + place.batch * DISTURBED_BATCH_S
-        return swap_s + disturbed
-
-    movable = [place for place in pool if place.movable]
-    return assign(movable, [slot.grant for slot in chosen], cost)
-
-
-def _swap_s(place: Place, model: str, swap_cost: SwapCost) -> float:
-    return swap_cost(place.host, model, place.tiers.get(model, "absent"))
-
-
 def _moves(
     needs: Mapping[str, Need],
     pool: Sequence[Place],
     chosen: Iterable[Slot],
     granted: Mapping[str, Grant],
-    swap_cost: SwapCost,
+    cost: MoveCost,
 ) -> list[Move]:
     """A hotswap for every host whose model is outside its new grant, most valuable slots first."""
     leaving: dict[Grant, list[Place]] = defaultdict(list)
@@ -152,7 +123,7 @@ def _moves(
         place = leaving[slot.grant].pop(0)
         if place.dedicated_to is not None:
             counts[place.dedicated_to] -= 1
-        to_model = _first_awake(slot.grant, needs, place, swap_cost)
+        to_model = _first_awake(slot.grant, needs, place, cost)
         why = reasons.move(slot, to_model, needs, place, counts)
         moves.append(
             Move(
@@ -166,14 +137,12 @@ def _moves(
     return moves
 
 
-def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, swap_cost: SwapCost) -> str:
+def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, cost: MoveCost) -> str:
     """The model of a grant to wake first: one that is waited for, else the cheapest to wake."""
-
-    def order(name: str) -> tuple[bool, int, float]:
-        swap_s = _swap_s(place, name, swap_cost)
-        return math.isinf(swap_s), -needs[name].demand.waiting_interactive, swap_s
-
-    return min(grant, key=order)
+    return min(
+        grant,
+        key=lambda name: (-needs[name].demand.waiting_interactive, cost.swap_s(place, name)),
+    )
 
 
 def _regrants(

@@ -1,8 +1,9 @@
-"""What overrides do to a plan: they change the fleet and the pool that it is made from. Pure.
+"""What overrides and failures do to a plan: they change the fleet and the pool that it is made from. Pure.
 
 A held model has one number for minimum and maximum. A pinned host is taken to have its grant
-already, and is moved there whatever the demand. A freeze makes every host immovable; when a minimum
-is missing, models below theirs may still gain, and no other.
+already, and is moved there whatever the demand. A freeze makes every host immovable; when a
+minimum is missing, models below theirs may still gain, and no other. What lately failed on a host is,
+for its pause, what that host cannot hold.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from orchestration.allocation.overrides import Freeze, Override, Pin, Replicas, active
 from orchestration.allocation.plan import Move
 from orchestration.allocation.pool import Place, held_counts
-from orchestration.allocation.setbacks import Avoided
+from orchestration.allocation.setbacks import NOTHING_AVOIDED, Avoided
 from serving.config import Fleet
 from serving.wire import HostState
 
@@ -31,11 +32,23 @@ def with_counts(fleet: Fleet, overrides: Iterable[Override]) -> Fleet:
     return _bounded(fleet, {name: (count, count) for name, count in counts.items()})
 
 
+def with_setbacks(pool: Sequence[Place], avoided: Avoided) -> list[Place]:
+    """The pool in which no host can be given what lately failed; hosts keep what they have."""
+    if avoided == NOTHING_AVOIDED:
+        return list(pool)
+    failing = {*avoided.models, *(model for _, model in avoided.pairs)}
+    steered = []
+    for place in pool:
+        reasons = {m: avoided.because(place.host, m) for m in failing - {place.model, *place.grant}}
+        found = {model: why for model, why in sorted(reasons.items()) if why is not None}
+        steered.append(replace(place, excluded={**place.excluded, **found}) if found else place)
+    return steered
+
+
 def with_pins(
     pool: Sequence[Place],
     states: Mapping[str, HostState | None],
     overrides: Iterable[Override],
-    avoided: Avoided,
 ) -> tuple[list[Place], list[Move]]:
     """The pool with pinned hosts where they belong, and the moves that bring them there.
 
@@ -48,7 +61,7 @@ def with_pins(
         if pin is None or state is None or not _settled(state):
             steered.append(place)
             continue
-        pinned, move = _pinned(place, pin, state, avoided)
+        pinned, move = _pinned(place, pin, state)
         steered.append(pinned)
         moves += [move] if move is not None else []
     return steered, moves
@@ -100,14 +113,12 @@ def _is_known(override: Override, hosts: set[str], models: set[str]) -> bool:
     return not isinstance(override, Replicas) or override.model in models
 
 
-def _pinned(
-    place: Place, pin: Pin, state: HostState, avoided: Avoided
-) -> tuple[Place, Move | None]:
+def _pinned(place: Place, pin: Pin, state: HostState) -> tuple[Place, Move | None]:
     """A pinned host with its grant; the move to it, if the host has to change for it."""
     because = f"is pinned to {', '.join(pin.grant)} {pin.ending}"
     has_it = state.awake_model in pin.grant
     model = state.awake_model if has_it and state.awake_model else pin.grant[0]
-    failed = None if has_it else avoided.because(place.host, model)
+    failed = None if has_it else place.excluded.get(model)
     if failed is not None:
         return _fixed(place, f"{because}: {failed}"), None
     grant = (model, *(name for name in pin.grant if name != model))
