@@ -1,9 +1,9 @@
-"""What overrides and failures do to a plan: they change the fleet and the pool that it is made from. Pure.
+"""What overrides and failures do to a plan: they change the fleet and pool it is made from. Pure.
 
 A held model has one number for minimum and maximum. A pinned host is taken to have its grant
 already, and is moved there whatever the demand. A freeze makes every host immovable; when a
-minimum is missing, models below theirs may still gain, and no other. What lately failed on a host is,
-for its pause, what that host cannot hold.
+minimum is missing, models below theirs may still gain, and no other. What lately failed on a host
+is, for its pause, what that host cannot hold.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
