@@ -61,8 +61,7 @@ def propose(
     demand = offered_work(fleet, rows, host_states)
     capacity = capacities(fleet, profiles, host_states, rows)
     seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
-    pool = with_setbacks(seen_pool, avoided)
-    pool, pin_moves = with_pins(pool, host_states, told)
+    pool, pin_moves = with_pins(with_setbacks(seen_pool, avoided), host_states, told)
     fleet, pool = with_freeze(fleet, pool, told)
     needs = {
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])

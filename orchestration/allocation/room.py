@@ -6,7 +6,7 @@ most valuable one that still fits, again and again, is optimal). Pure, but for i
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from orchestration.allocation.pool import Place
 
@@ -19,7 +19,7 @@ class Room:
 
     def __init__(self, hosts: Iterable[Place]) -> None:
         """All hosts are free."""
-        self._free = Counter(frozenset(host.excluded) for host in hosts)
+        self._free = Counter(frozenset(host.excluded).difference(host.grant) for host in hosts)
         self._given: dict[Kind, Counter[tuple[str, ...]]] = {kind: Counter() for kind in self._free}
 
     def take(self, grant: tuple[str, ...]) -> bool:
@@ -59,8 +59,3 @@ class Room:
             if source is not None:
                 self._given[source][grant] -= 1
             kind = source
-
-
-def take_all(room: Room, grants: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Those of `grants` that there was room for."""
-    return [grant for grant in grants if room.take(grant)]

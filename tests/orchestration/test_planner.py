@@ -63,7 +63,7 @@ def test_the_least_needed_and_least_busy_host_is_the_victim() -> None:
         "host-1": a_state("host-1", "b", batch=4),
         "host-2": a_state("host-2", "b"),
     }
-    rows = [traffic("a", running=2, tokens_per_s=90), traffic("c", waiting=1, ended=0)]
+    rows = [traffic("a", running=2, tokens_per_s=50), traffic("c", waiting=1, ended=0)]
 
     assert moved(plan(fleet, states, rows)) == {"host-2": "c"}
 
