@@ -62,8 +62,8 @@ def propose(
     demand = offered_work(fleet, rows, host_states)
     capacity = capacities(fleet, profiles, host_states, rows)
     seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
-    pool, pin_moves = with_pins(seen_pool, host_states, told, avoided)
-    fleet, pool = with_freeze(fleet, with_setbacks(pool, avoided), told)
+    pool, pin_moves = with_pins(with_setbacks(seen_pool, avoided), host_states, told)
+    fleet, pool = with_freeze(fleet, pool, told)
     needs = {
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models

@@ -47,7 +47,7 @@ def test_a_pinned_host_stays_however_busy_others_are() -> None:
 
     result = plan(AB, {"host-0": "a", "host-1": "a"}, waits, overrides=[pin("host-1", "a")])
 
-    assert moved(result) == {}  # host-0 holds the minimum of a no more than host-1 does
+    assert moved(result) == {"host-0": "b"}
     assert "is pinned to a" in result.immovable["host-1"]
 
 
