@@ -30,6 +30,7 @@ _VIEW_FILES = (
     "traffic.sql",
     "series.sql",
     "swaps.sql",
+    "decisions.sql",
     "profiles.sql",
 )
 """In order: later files use what earlier ones define."""
