@@ -15,12 +15,12 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from orchestration.allocation.snapshot import (
     Snapshot,
-    TrafficSource,
     drift,
     host_client,
     plan_from,
     snapshot_of,
 )
+from orchestration.allocation.traffic_source import TrafficSource, shared_source
 from orchestration.allocation.watch import FleetWatch
 from orchestration.asking import (
     Ask,
@@ -101,12 +101,11 @@ def _looking(installation: Installation, tick_s: float) -> Iterator[Iterator[Sna
     """Snapshots for the length of a tick: one now, one on every change and every moment."""
     fleet, state = installation.fleet, installation.state
     watch = FleetWatch({host.name: host_client(fleet, state, host.name) for host in fleet.hosts})
-    traffic = TrafficSource(fleet, state)
+    traffic = shared_source(fleet, state)
     try:
         yield _snapshots(watch, traffic, state, tick_s)
     finally:
         watch.stop()
-        traffic.close()
 
 
 def _snapshots(

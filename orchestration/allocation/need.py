@@ -20,13 +20,14 @@ class Need:
 
     @cached_property
     def interactive(self) -> float:
-        """Interactive load, in replicas."""
-        return self.capacity.replicas(self.demand.interactive_tokens_per_s)
+        """Interactive load to be expected, with what waits, in replicas."""
+        return self.capacity.replicas(self.demand.interactive_expected.mean_tokens_per_s)
 
     @cached_property
     def batch(self) -> float:
-        """Batch load with its backlog, in replicas."""
-        return self.capacity.replicas(self.demand.batch_tokens_per_s)
+        """Batch load with its backlog, or what its deadlines ask for, in replicas."""
+        demand = self.demand
+        return self.capacity.replicas(max(demand.batch_tokens_per_s, demand.batch_due_tokens_per_s))
 
     @cached_property
     def kept_from_batch(self) -> float:
@@ -43,7 +44,12 @@ class Need:
     @cached_property
     def spread(self) -> float:
         """Standard deviation of the interactive load at one instant, in replicas."""
-        return spread(self.interactive, concurrency=self.capacity.concurrency)
+        sd_tokens_per_s = self.demand.interactive_expected.sd_tokens_per_s
+        return spread(
+            self.interactive,
+            concurrency=self.capacity.concurrency,
+            forecast_sd=self.capacity.replicas(sd_tokens_per_s),
+        )
 
     @cached_property
     def enough(self) -> int:
