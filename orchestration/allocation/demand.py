@@ -7,6 +7,7 @@ Batch generations that are held to make room for interactive ones wait too, half
 Beside what is there now stands what is to be expected: the forecast of what arrives.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -128,8 +129,7 @@ def offered_work(
         interactive = rows.get((model.name, "interactive"))
         batch = rows.get((model.name, "batch"))
         now = _present(interactive, batch, awake)
-        waiting = _waiting_tokens_per_s(interactive) if interactive else 0.0
-        demand[model.name] = _with_outlook(now, waiting, model.name, outlook)
+        demand[model.name] = _with_outlook(now, interactive, model.name, outlook)
     return demand
 
 
@@ -162,7 +162,7 @@ def _present(
 
 
 def _with_outlook(
-    now: ModelDemand, waiting_tokens_per_s: float, model: str, outlook: Outlook
+    now: ModelDemand, row: ModelTraffic | None, model: str, outlook: Outlook
 ) -> ModelDemand:
     """What is to be expected added; without a forecast, that all stays as it is."""
     interactive = outlook.forecasts.get((model, "interactive"))
@@ -172,10 +172,8 @@ def _with_outlook(
     unended = max(backlog.requests if backlog else 0, now.waiting_batch + now.running_batch)
     return replace(
         now,
-        interactive_expected=_expected(
-            interactive, waiting_tokens_per_s, now.interactive_tokens_per_s
-        ),
-        batch_expected=_expected(batch, 0.0, now.batch_tokens_per_s),
+        interactive_expected=_to_be_served(row, interactive),
+        batch_expected=_expected(batch, now.batch_tokens_per_s),
         batch_backlog_tokens=unended * request_tokens,
         batch_due_tokens_per_s=backlog.due_requests_per_s * request_tokens if backlog else 0.0,
         activity=_activity(now, interactive, batch),
@@ -189,14 +187,24 @@ def _with_outlook(
     )
 
 
-def _expected(
-    forecast: LoadForecast | None, waiting_tokens_per_s: float, now_tokens_per_s: float
-) -> Expected:
+def _to_be_served(row: ModelTraffic | None, forecast: LoadForecast | None) -> Expected:
+    """What is to come, by the forecast or else as in the window, and what waits."""
+    served, waiting = Expected(), 0.0
+    if row is not None:
+        waiting = _waiting_tokens_per_s(row)
+        mean = row.prompt_tokens_per_s + row.output_tokens_per_s
+        # So many requests of varied length: compound Poisson, lengths as varied as they are long.
+        by_chance = mean * math.sqrt(2.0 / max(1, row.ended))
+        served = Expected(mean_tokens_per_s=mean, sd_tokens_per_s=by_chance)
+    coming = served if forecast is None else _expected(forecast, 0.0)
+    return replace(coming, mean_tokens_per_s=coming.mean_tokens_per_s + waiting)
+
+
+def _expected(forecast: LoadForecast | None, now_tokens_per_s: float) -> Expected:
     if forecast is None:
         return Expected(mean_tokens_per_s=now_tokens_per_s)
     return Expected(
-        mean_tokens_per_s=forecast.mean_tokens_per_s + waiting_tokens_per_s,
-        sd_tokens_per_s=forecast.sd_tokens_per_s,
+        mean_tokens_per_s=forecast.mean_tokens_per_s, sd_tokens_per_s=forecast.sd_tokens_per_s
     )
 
 
