@@ -13,7 +13,7 @@ from typing import NamedTuple
 from orchestration.allocation.demand import ModelDemand
 from orchestration.allocation.need import Need
 
-LEAST_LATE = 0.02
+LEAST_LATE = 0.05
 """Late interactive load, in replicas, below which one replica more is not for interactive load."""
 LEAST_BATCH = 0.25
 """Batch load, in replicas, below which one replica more is not for batch."""
