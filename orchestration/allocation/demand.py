@@ -5,6 +5,7 @@ if it should be served within the window. Without it, a saturated model would lo
 Batch generations that are held to make room for interactive ones wait too, half done.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -71,9 +72,13 @@ def offered_work(
     is taken.
     """
     rows = {(row.model, row.request_class): row for row in traffic}
+    by_model: dict[str, list[HostState]] = defaultdict(list)
+    for state in states.values():
+        if state is not None and state.awake_model is not None:
+            by_model[state.awake_model].append(state)
     demand = {}
     for model in fleet.models:
-        awake = [s for s in states.values() if s is not None and s.awake_model == model.name]
+        awake = by_model[model.name]
         interactive = rows.get((model.name, "interactive"))
         batch = rows.get((model.name, "batch"))
         held = sum(state.held for state in awake)

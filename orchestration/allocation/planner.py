@@ -11,9 +11,10 @@ import msgspec
 
 from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
-from orchestration.allocation.assignment import Grant, assign
+from orchestration.allocation.assignment import assign
 from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import offered_work
+from orchestration.allocation.matching import Grant
 from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
 from orchestration.allocation.overrides import Override, Replicas
@@ -159,10 +160,15 @@ def _after(
 ) -> list[Place]:
     """The pool once the grants are given and the moves are made."""
     made = {move.host: move for move in moves}
-    after = []
-    for place in pool:
-        grant, model, serves = granted.get(place.host, place.grant), place.model, place.serves
-        if place.host in made:
-            grant, model, serves = made[place.host].grant, made[place.host].to_model, True
-        after.append(msgspec.structs.replace(place, grant=grant, model=model, serves=serves))
-    return after
+    return [
+        _granted(place, made.get(place.host), granted.get(place.host, place.grant))
+        if place.host in granted or place.host in made
+        else place
+        for place in pool
+    ]
+
+
+def _granted(place: Place, move: Move | None, grant: Grant) -> Place:
+    if move is None:
+        return msgspec.structs.replace(place, grant=grant)
+    return msgspec.structs.replace(place, grant=move.grant, model=move.to_model, serves=True)
