@@ -13,6 +13,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     from_model: str | None
     to_model: str
     reason: str
+    grant: tuple[str, ...] = ()
+    """What the host may have awake from then on; `to_model` is its first."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +26,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the plan answers to, in words."""
     moves: tuple[Move, ...]
     grants: dict[str, tuple[str, ...]]
-    """The models each host may have awake; none for a host that cannot serve now."""
+    """The models each host may have awake, the one to have now first; none for a host that cannot
+    serve now."""
     replicas: dict[str, int]
     """Replicas of every model once the moves are made."""
     verdicts: dict[str, str]
@@ -32,6 +35,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     demand: dict[str, ModelDemand]
     capacity: dict[str, Capacity] = {}
     """What one replica of each model does."""
+    regrants: tuple[str, ...] = ()
+    """Hosts whose grant changes although their awake model stays."""
     changed: tuple[str, ...] = ()
     """Models that other hosts serve than the plan before said; all, if there was none before."""
 
@@ -39,3 +44,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The model that `host` should have awake, if any."""
         models = self.grants.get(host, ())
         return models[0] if models else None
+
+    def shares(self, host: str) -> bool:
+        """Whether `host` is granted several models."""
+        return len(self.grants.get(host, ())) > 1

@@ -1,25 +1,32 @@
-"""The planner: seats to hosts, at the least swap cost. Pure and deterministic.
+"""The planner: from what is seen to a plan. Pure and deterministic.
 
-The most valuable seats get the movable hosts; what is already right stays; what is left over is
-matched, host by host, to where a swap is cheapest.
+It puts the steps together and says why: needs, the pool, slots worth having (`slots`, `seats`,
+`sharing`), hosts to slots (`assignment`).
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
+from orchestration.allocation.assignment import Grant, assign
 from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import offered_work
 from orchestration.allocation.need import Need
 from orchestration.allocation.plan import Move, Plan
-from orchestration.allocation.pool import Place, held_counts, places
-from orchestration.allocation.seats import Seat, ranked_seats
+from orchestration.allocation.pool import Place, awake_counts, held_counts, places
+from orchestration.allocation.sharing import Sharing, shared_sets
+from orchestration.allocation.slots import Slot, slots
+from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
 from serving.config import Fleet
 from serving.wire import BatchSizeProfile, HostState
 
-SWAP_COST = {"awake": 0, "asleep": 1, "parked": 2, "disk": 3, "absent": 4}
-"""Order of cheapness of waking a model from each residency tier."""
+REGRANT_S = 0.01
+"""Cost of another grant without a swap: what is right already stays."""
+DISTURBED_INTERACTIVE_S, DISTURBED_BATCH_S = 1.0, 0.1
+"""Cost of a running request that goes elsewhere."""
 
 
 def propose(
@@ -30,6 +37,7 @@ def propose(
     now: float,
     profiles: Iterable[BatchSizeProfile] = (),
     swapped_at: Mapping[str, float] | None = None,
+    swap_cost: SwapCost = assumed_swap_cost,
     last_plan_id: int = 0,
     trigger: str = "asked for",
 ) -> Plan:
@@ -48,18 +56,20 @@ def propose(
         for model in fleet.models
     }
     pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
-    held = held_counts(pool)
-    chosen = _choose(needs, pool, held)
-    moves = _assign(needs, pool, held, chosen)
+    sharing = shared_sets(fleet, needs, pool) if fleet.allocation.time_sharing else Sharing()
+    chosen = slots(needs, pool, sharing)
+    granted = _assign(pool, chosen, swap_cost)
+    moves = _moves(needs, pool, chosen, granted, swap_cost)
+    after = _after(pool, granted, moves)
+    held, replicas = awake_counts(pool), awake_counts(after)
     seen = [state.plan_id for state in host_states.values() if state is not None]
-    after = _after(pool, moves)
-    replicas = held_counts(after)
     return Plan(
         plan_id=1 + max([last_plan_id, *seen]),
         made_at=now,
         trigger=trigger,
         moves=tuple(moves),
-        grants={p.host: (p.model,) if p.serves and p.model else () for p in after},
+        grants={place.host: place.grant if place.serves else () for place in after},
+        regrants=tuple(sorted(granted.keys() - {move.host for move in moves})),
         replicas={model.name: replicas[model.name] for model in fleet.models},
         verdicts={
             name: reasons.verdict(need, pool, held[name], replicas[name])
@@ -70,67 +80,75 @@ def propose(
     )
 
 
-def _choose(
-    needs: Mapping[str, Need], pool: Sequence[Place], held: Mapping[str, int]
-) -> list[Seat]:
-    """The most valuable seats, one for each movable host; pinned hosts keep theirs anyway."""
-    pinned = held_counts(place for place in pool if not place.movable)
-    free = sum(place.movable for place in pool)
-    seats = ranked_seats(needs, held, hosts=len(pool))
-    return [seat for seat in seats if seat.number > pinned[seat.model]][:free]
+def _assign(pool: Sequence[Place], chosen: Iterable[Slot], swap_cost: SwapCost) -> dict[str, Grant]:
+    """The new grants of the movable hosts whose grant changes."""
+
+    def cost(place: Place, grant: Grant) -> float:
+        if place.model in grant:
+            return REGRANT_S
+        swap_s = min(_swap_s(place, model, swap_cost) for model in grant)
+        disturbed = place.interactive * DISTURBED_INTERACTIVE_S + place.batch * DISTURBED_BATCH_S
+        return swap_s + disturbed
+
+    movable = [place for place in pool if place.movable]
+    return assign(movable, [slot.grant for slot in chosen], cost)
 
 
-def _assign(
+def _swap_s(place: Place, model: str, swap_cost: SwapCost) -> float:
+    return swap_cost(place.host, model, place.tiers.get(model, "absent"))
+
+
+def _moves(
     needs: Mapping[str, Need],
     pool: Sequence[Place],
-    held: Mapping[str, int],
-    chosen: Sequence[Seat],
+    chosen: Iterable[Slot],
+    granted: Mapping[str, Grant],
+    swap_cost: SwapCost,
 ) -> list[Move]:
-    """Moves that turn the movable hosts' models into the chosen seats' models."""
-    counts = Counter(held)
-    surplus = _surplus(pool, chosen)
-    candidates = [place for place in pool if place.movable]
+    """A hotswap for every host whose model is outside its new grant, most valuable slots first."""
+    leaving: dict[Grant, list[Place]] = defaultdict(list)
+    counts = held_counts(pool)
+    for place in pool:
+        if place.host in granted and place.model not in granted[place.host]:
+            leaving[granted[place.host]].append(place)
     moves = []
-    for seat in chosen:
-        spare = [p for p in candidates if p.model is None or surplus[p.model] > 0]
-        if seat.held or not spare:
+    for slot in chosen:
+        if not leaving[slot.grant] or (slot.seat is not None and slot.seat.held):
             continue
-        place = min(spare, key=lambda p: _cost(p, seat.model))
-        candidates.remove(place)
-        if place.model is not None:
-            surplus[place.model] -= 1
-            counts[place.model] -= 1
-        why = reasons.move(seat, needs, place, counts)
-        moves.append(Move(host=place.host, from_model=place.model, to_model=seat.model, reason=why))
+        place = leaving[slot.grant].pop(0)
+        if place.dedicated_to is not None:
+            counts[place.dedicated_to] -= 1
+        to_model = _first_awake(slot.grant, needs, place, swap_cost)
+        why = reasons.move(slot, to_model, needs, place, counts)
+        moves.append(
+            Move(
+                host=place.host,
+                from_model=place.model,
+                to_model=to_model,
+                reason=why,
+                grant=(to_model, *(name for name in slot.grant if name != to_model)),
+            )
+        )
     return moves
 
 
-def _surplus(pool: Sequence[Place], chosen: Iterable[Seat]) -> Counter[str]:
-    """How many movable hosts of each model are not wanted any more."""
-    surplus = held_counts(place for place in pool if place.movable)
-    surplus.subtract(seat.model for seat in chosen if seat.held)
-    return surplus
-
-
-def _cost(place: Place, model: str) -> tuple[bool, int, tuple[int, int]]:
-    """Cheapest first: hosts that serve nothing, then by the model's tier there, then less busy."""
-    return (
-        place.model is not None,
-        SWAP_COST[place.tiers.get(model, "absent")],
-        place.busyness,
+def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, swap_cost: SwapCost) -> str:
+    """The model of a grant to wake first: one that is waited for, else the cheapest to wake."""
+    return min(
+        grant,
+        key=lambda name: (-needs[name].demand.waiting_interactive, _swap_s(place, name, swap_cost)),
     )
 
 
-def _after(pool: Sequence[Place], moves: Iterable[Move]) -> list[Place]:
-    """The pool once the moves are made."""
-    to = {move.host: move.to_model for move in moves}
-    return [
-        Place(
-            host=place.host,
-            model=to.get(place.host, place.model),
-            movable=place.movable,
-            serves=place.serves or place.host in to,
-            pinned_because=place.pinned_because,
-        )
-        for place in pool
-    ]
+def _after(
+    pool: Sequence[Place], granted: Mapping[str, Grant], moves: Iterable[Move]
+) -> list[Place]:
+    """The pool once the grants are given and the moves are made."""
+    made = {move.host: move for move in moves}
+    after = []
+    for place in pool:
+        grant, model, serves = granted.get(place.host, place.grant), place.model, place.serves
+        if place.host in made:
+            grant, model, serves = made[place.host].grant, made[place.host].to_model, True
+        after.append(msgspec.structs.replace(place, grant=grant, model=model, serves=serves))
+    return after

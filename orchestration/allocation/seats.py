@@ -7,7 +7,7 @@ a held seat is worth `HOLD` more, and a seat nobody needs is worth keeping.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -42,11 +42,16 @@ class Seat(NamedTuple):
     number: int
 
 
-def ranked_seats(needs: Mapping[str, Need], held: Mapping[str, int], hosts: int) -> list[Seat]:
+def ranked_seats(
+    needs: Mapping[str, Need],
+    held: Mapping[str, int],
+    hosts: int,
+    shared: Collection[str] = (),
+) -> list[Seat]:
     """Every seat that could matter to a pool of `hosts`, most valuable first.
 
     `needs` is in the order of the fleet file, `held` is how many replicas each model has now.
-    Ties go to held seats, then to that order.
+    Models of `shared` need no seat beyond their minimum. Ties go to held seats, then to that order.
     """
     seats = []
     for name, need in needs.items():
@@ -54,6 +59,8 @@ def ranked_seats(needs: Mapping[str, Need], held: Mapping[str, int], hosts: int)
         last = max(min(need.model.max_replicas, hosts), now)
         for number in range(1, last + 1):
             rank, amount = _worth(need, number, now)
+            if name in shared and Rank.UNNEEDED < rank < Rank.MINIMUM:
+                rank, amount = Rank.UNNEEDED, 0.0
             seats.append(Seat(rank, amount, number <= now, name, number))
     order = {name: place for place, name in enumerate(needs)}
     return sorted(seats, key=lambda s: (-s.rank, -s.amount, not s.held, order[s.model], s.number))

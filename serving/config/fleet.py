@@ -207,6 +207,11 @@ class AllocationSettings(_Section):
     cooldown_s: float = Field(
         20.0, ge=0, description="a host just given a model keeps it this long while it is wanted"
     )
+    time_sharing: bool = Field(
+        False,
+        description="whether a host may be granted several models, among which it switches by "
+        "itself; false: every grant is one model",
+    )
 
 
 class Fleet(_Section):
