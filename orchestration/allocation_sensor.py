@@ -13,11 +13,11 @@ import dagster as dg
 import msgspec
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from orchestration.allocation.drift import host_drift
 from orchestration.allocation.record import PlanRecord
 from orchestration.allocation.snapshot import (
     Snapshot,
     TrafficSource,
-    drift,
     host_client,
     plan_from,
     snapshot_of,
@@ -109,8 +109,8 @@ def _first_ask(
     """The first snapshot that is worth a run, or the last one and why none is."""
     for snapshot in looks:
         plan = plan_from(fleet, snapshot, trigger="")
-        hosts = [host.name for host in fleet.hosts]
-        situation = Situation(plan=plan, drift=tuple(drift(snapshot.last_plan, plan, hosts)))
+        drift = host_drift(snapshot.last_plan, plan, snapshot.states)
+        situation = Situation(plan=plan, drift=tuple(drift))
         active = _active_run(instance) if situation.fingerprint else None
         outcome = decide(cursor, situation, active_run=active, now=time.time())
         if isinstance(outcome, Ask):

@@ -5,7 +5,6 @@ without the traffic store the hosts' own counts still say who is busy.
 """
 
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -25,7 +24,11 @@ from serving.wire import BatchSizeProfile, HostState
 UNREACHABLE_AFTER_S = 1.0
 """A host that does not answer for this long is taken for unreachable."""
 
-LAST_SWAPS = "SELECT host, max(ended_at) AS at FROM swaps WHERE outcome = 'committed' GROUP BY host"
+LAST_SWAPS = (
+    "SELECT host, max(ended_at) AS at FROM swaps "
+    "WHERE outcome = 'committed' AND coalesce(kind, 'planned') = 'planned' GROUP BY host"
+)
+"""A switch within a host's grant is no reason to leave the host alone."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,37 +145,13 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
 
 
 def changed_models(before: Plan | None, after: Plan) -> tuple[str, ...]:
-    """Models that other hosts serve after one plan than after the one before."""
+    """Models that other hosts may serve after one plan than after the one before."""
     if before is None:
         return tuple(after.replicas)
     hosts = before.grants.keys() | after.grants.keys()
     differing = {
         model
         for host in hosts
-        if before.granted(host) != after.granted(host)
-        for model in (before.granted(host), after.granted(host))
+        for model in {*before.grants.get(host, ())} ^ {*after.grants.get(host, ())}
     }
     return tuple(model for model in after.replicas if model in differing)
-
-
-def drift(before: Plan | None, now: Plan, hosts: Iterable[str]) -> list[str]:
-    """How the fleet differs from what the last plan said, in words; empty if it does not.
-
-    `now` is a plan for what is seen; its moves are undone to know what is there.
-    """
-    if before is None:
-        return ["there is no plan yet"]
-    seen = {host: now.granted(host) for host in hosts}
-    seen.update({move.host: move.from_model for move in now.moves})
-    said = []
-    for host, model in seen.items():
-        expected = before.granted(host)
-        if model == expected:
-            continue
-        if model is None:
-            said.append(f"{host} does not serve {expected} any more")
-        elif expected is None:
-            said.append(f"{host} is back with {model}")
-        else:
-            said.append(f"{host} serves {model}, plan {before.plan_id} says {expected}")
-    return said
