@@ -5,7 +5,6 @@ without the traffic store the hosts' own counts still say who is busy.
 """
 
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -14,7 +13,7 @@ import stamina
 from analytics.errors import StoreUnreachable
 from analytics.traffic import ModelTraffic, TrafficReader
 from orchestration.allocation.override_record import OverrideRecord
-from orchestration.allocation.overrides import Override, changes
+from orchestration.allocation.overrides import Override
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from orchestration.allocation.record import PlanRecord
@@ -28,7 +27,11 @@ from serving.wire import BatchSizeProfile, HostState
 UNREACHABLE_AFTER_S = 1.0
 """A host that does not answer for this long is taken for unreachable."""
 
-LAST_SWAPS = "SELECT host, max(ended_at) AS at FROM swaps WHERE outcome = 'committed' GROUP BY host"
+LAST_SWAPS = (
+    "SELECT host, max(ended_at) AS at FROM swaps "
+    "WHERE outcome = 'committed' AND coalesce(kind, 'planned') = 'planned' GROUP BY host"
+)
+"""A switch within a host's grant is no reason to leave the host alone."""
 SETBACKS = "SELECT host, model, times, last_at FROM swap_setbacks"
 
 
@@ -169,37 +172,13 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
 
 
 def changed_models(before: Plan | None, after: Plan) -> tuple[str, ...]:
-    """Models that other hosts serve after one plan than after the one before."""
+    """Models that other hosts may serve after one plan than after the one before."""
     if before is None:
         return tuple(after.replicas)
     hosts = before.grants.keys() | after.grants.keys()
     differing = {
         model
         for host in hosts
-        if before.granted(host) != after.granted(host)
-        for model in (before.granted(host), after.granted(host))
+        for model in {*before.grants.get(host, ())} ^ {*after.grants.get(host, ())}
     }
     return tuple(model for model in after.replicas if model in differing)
-
-
-def drift(before: Plan | None, now: Plan, hosts: Iterable[str]) -> list[str]:
-    """How fleet and overrides differ from the last plan's, in words; empty if they do not.
-
-    `now` is a plan for what is seen; its moves are undone to know what is there.
-    """
-    if before is None:
-        return ["there is no plan yet"]
-    seen = {host: now.granted(host) for host in hosts}
-    seen.update({move.host: move.from_model for move in now.moves})
-    said = []
-    for host, model in seen.items():
-        expected = before.granted(host)
-        if model == expected:
-            continue
-        if model is None:
-            said.append(f"{host} does not serve {expected} any more")
-        elif expected is None:
-            said.append(f"{host} is back with {model}")
-        else:
-            said.append(f"{host} serves {model}, plan {before.plan_id} says {expected}")
-    return [*said, *changes(before.overrides, now.overrides)]
