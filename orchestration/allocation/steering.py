@@ -19,8 +19,10 @@ from serving.config import Fleet
 from serving.wire import HostState
 
 
-def in_force(fleet: Fleet, overrides: Iterable[Override], now: float) -> tuple[Override, ...]:
+def in_force(fleet: Fleet, overrides: Sequence[Override], now: float) -> tuple[Override, ...]:
     """The overrides that count at `now`; not those of hosts or models that the fleet file lost."""
+    if not overrides:
+        return ()
     hosts = {host.name for host in fleet.hosts}
     models = {model.name for model in fleet.models}
     return tuple(o for o in active(overrides, now) if _is_known(o, hosts, models))
@@ -55,6 +57,8 @@ def with_pins(
     A host that does not serve now, or is swapping, is left alone until it serves.
     """
     pins = {o.host: o for o in overrides if isinstance(o, Pin)}
+    if not pins:
+        return list(pool), []
     steered, moves = [], []
     for place in pool:
         pin, state = pins.get(place.host), states.get(place.host)
