@@ -28,6 +28,8 @@ class RequestArrived(Event, frozen=True, kw_only=True):
     model: str
     request_class: RequestClass
     endpoint: str
+    deadline_s: float | None = None
+    """How long after its arrival the batch that it is of is due, if that was said."""
 
 
 class RequestEnded(Event, frozen=True, kw_only=True):

@@ -18,11 +18,11 @@ from orchestration.allocation.overrides import changes
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.snapshot import (
     Snapshot,
-    TrafficSource,
     host_client,
     plan_from,
     snapshot_of,
 )
+from orchestration.allocation.traffic_source import TrafficSource, shared_source
 from orchestration.allocation.watch import FleetWatch
 from orchestration.asking import (
     Ask,
@@ -103,12 +103,11 @@ def _looking(installation: Installation, tick_s: float) -> Iterator[Iterator[Sna
     """Snapshots for the length of a tick: one now, one on every change and every moment."""
     fleet, state = installation.fleet, installation.state
     watch = FleetWatch({host.name: host_client(fleet, state, host.name) for host in fleet.hosts})
-    traffic = TrafficSource(fleet, state)
+    traffic = shared_source(fleet, state)
     try:
         yield _snapshots(watch, traffic, state, tick_s)
     finally:
         watch.stop()
-        traffic.close()
 
 
 def _snapshots(

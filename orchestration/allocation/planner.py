@@ -13,7 +13,7 @@ from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
 from orchestration.allocation.assignment import assign
 from orchestration.allocation.capacity import capacities
-from orchestration.allocation.demand import offered_work
+from orchestration.allocation.demand import NO_OUTLOOK, Outlook, offered_work
 from orchestration.allocation.matching import Grant
 from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
@@ -43,6 +43,7 @@ def propose(
     now: float,
     profiles: Iterable[BatchSizeProfile] = (),
     swapped_at: Mapping[str, float] | None = None,
+    outlook: Outlook = NO_OUTLOOK,
     swap_cost: SwapCost = assumed_swap_cost,
     last_plan_id: int = 0,
     trigger: str = "asked for",
@@ -53,13 +54,14 @@ def propose(
 
     `host_states` maps host names to states, None for an unreachable host. `profiles` say what a
     replica does, where they were measured. `swapped_at` says when hosts were last given a model,
-    for the cooldown. `avoided` are hosts and models that lately failed together. The plan's id is
-    above `last_plan_id` and above every plan a host obeyed.
+    for the cooldown. `outlook` is the traffic that is to be expected. `avoided` are hosts and
+    models that lately failed together. The plan's id is above `last_plan_id` and above every plan
+    a host obeyed.
     """
     rows = list(traffic)
     told = in_force(fleet, overrides, now)
     fleet = with_counts(fleet, told)
-    demand = offered_work(fleet, rows, host_states)
+    demand = offered_work(fleet, rows, host_states, outlook)
     capacity = capacities(fleet, profiles, host_states, rows)
     seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
     pool, pin_moves = with_pins(with_setbacks(seen_pool, avoided), host_states, told)

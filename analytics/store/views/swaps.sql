@@ -15,6 +15,19 @@ WHERE outcome = 'committed' AND from_model IS NOT NULL
 GROUP BY ALL
 ORDER BY total_p50_s;
 
+-- Seconds of committed hotswaps, by where and to what: what swap costs are learned from.
+CREATE OR REPLACE VIEW swap_seconds AS
+SELECT
+    host,
+    to_model AS model,
+    from_tier AS tier,
+    count(*) AS swaps,
+    quantile_cont(total_s, 0.5) AS median_s
+FROM swaps
+WHERE outcome = 'committed' AND from_model IS NOT NULL
+GROUP BY ALL
+ORDER BY host, model, tier;
+
 -- Hotswaps of the last hour that failed since one to the same model succeeded on that host.
 CREATE OR REPLACE VIEW swap_setbacks AS
 WITH committed AS (
