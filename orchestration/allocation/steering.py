@@ -88,9 +88,15 @@ def with_freeze(
         _fixed(place, because) if place.movable and len(place.grant) > 1 else place
         for place in pool
     ]
-    spare = _spare(fleet, steered)
+    fleet = _without_new_sets(_bounded(fleet, bounds))
     # Shared hosts give one up only where the others cannot spare enough.
-    return _bounded(fleet, bounds), steered if spare >= missing else list(pool)
+    return fleet, steered if _spare(fleet, steered) >= missing else list(pool)
+
+
+def _without_new_sets(fleet: Fleet) -> Fleet:
+    """No host becomes a shared one; those that are stay so."""
+    allocation = fleet.allocation.model_copy(update={"time_sharing": False})
+    return fleet.model_copy(update={"allocation": allocation})
 
 
 def _spare(fleet: Fleet, pool: Sequence[Place]) -> int:
