@@ -6,19 +6,31 @@ from orchestration.allocation.demand import ModelDemand
 from orchestration.allocation.need import Need
 from orchestration.allocation.pool import Place
 from orchestration.allocation.seats import Rank, Seat
+from orchestration.allocation.slots import Slot
+
+HOSTS_NAMED = 12
+"""Hosts that a verdict tells about; of a large pool nobody would read more."""
 
 
-def move(seat: Seat, needs: Mapping[str, Need], place: Place, left: Mapping[str, int]) -> str:
-    """Why `place` is given the model of `seat`; `left` counts replicas after it is taken away."""
-    gain = _gain(seat, needs[seat.model])
+def move(
+    slot: Slot, to_model: str, needs: Mapping[str, Need], place: Place, left: Mapping[str, int]
+) -> str:
+    """Why `place` is given a slot; `left` counts dedicated replicas after it is taken away."""
+    gain = _sharing(slot, to_model) if slot.seat is None else _gain(slot.seat, needs[to_model])
     if place.model is None:
         return f"{gain}; {place.host} serves no model of the fleet"
+    if place.dedicated_to is None:
+        return f"{gain}; {place.host} was shared by {', '.join(place.grant)}"
     giver = needs[place.model]
     return (
         f"{gain}; {place.host} leaves {place.model}, which keeps "
         f"{_count(left[place.model], 'replica')} (minimum {giver.model.min_replicas}) for "
         f"{_load(giver)}"
     )
+
+
+def _sharing(slot: Slot, to_model: str) -> str:
+    return f"{', '.join(slot.grant)} share a host, {to_model} first"
 
 
 def verdict(need: Need, pool: Sequence[Place], before: int, after: int) -> str:
@@ -37,6 +49,8 @@ def verdict(need: Need, pool: Sequence[Place], before: int, after: int) -> str:
 
 def _gain(seat: Seat, need: Need) -> str:
     model, demand = need.model, need.demand
+    if seat.held:
+        return f"{model.name} makes room on another host for a model that fits nowhere else"
     replicas = _count(seat.number - 1, "replica")
     match seat.rank:
         case Rank.MINIMUM:
@@ -90,9 +104,13 @@ def _shortage(need: Need, replicas: int) -> str | None:
 
 
 def _hosts(pool: Sequence[Place]) -> str:
-    return ", ".join(
-        f"{place.host} {place.pinned_because or f'serves {place.model}'}" for place in pool
-    )
+    said = [
+        f"{place.host} {place.pinned_because or f'serves {place.model}'}"
+        for place in pool[:HOSTS_NAMED]
+    ]
+    if len(pool) > HOSTS_NAMED:
+        said.append(f"and {len(pool) - HOSTS_NAMED} more")
+    return ", ".join(said)
 
 
 def _count(number: int, noun: str) -> str:
