@@ -21,12 +21,13 @@ from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
 from orchestration.allocation.swap_costs import SWAP_SECONDS, SwapRecord, learned_swap_cost
 from serving.config import Fleet, StateFolder
 
-ANSWER_S = 2.0
-"""A look waits no longer for the store."""
-ASK_LESS = 4.0
-"""After a failed read it is left alone this many times as long as that took, and at most a minute:
-each read that hangs costs a thread."""
+ANSWER_S = 15.0
+"""A run waits no longer for the store, so that it plans with what there is."""
+LOOK_ANSWER_S = 5.0
+"""A look waits less: there is another one soon."""
 LONGEST_REST_S = 60.0
+"""After a failed read the store is left alone for as long as that took, after each further one for
+twice as long, but not longer than this: each read that hangs costs a thread."""
 BELIEVED_S = 120.0
 """How long the last view stands for a store that is away."""
 SLOW_READS_EVERY_S = 5.0
@@ -78,14 +79,15 @@ class Asked(NamedTuple):
 class TrafficSource:
     """The traffic statistics as the planner wants them; reconnects by itself. Thread-safe."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, asked: Asked, *, answer_s: float = ANSWER_S) -> None:
+        self._asked, self._answer_s = asked, answer_s
         self._history = LoadHistory([(m, c) for m in asked.models for c in CLASSES])
         self._lock = threading.Lock()
         self._reader: TrafficReader | None = None
         self._last = TrafficView()
         self._read_at = float("-inf")
         self._slowly_read_at = float("-inf")
+        self._failures = 0
         self._rest_until = float("-inf")
 
     def read(self) -> TrafficView:
@@ -100,7 +102,7 @@ class TrafficSource:
                 self._rest(began)
                 self._last = msgspec.structs.replace(self._last, error=str(error))
                 return self._without_store(began)
-            self._read_at = began
+            self._read_at, self._failures = began, 0
             return self._last
 
     def close(self) -> None:
@@ -111,7 +113,7 @@ class TrafficSource:
     def _read(self) -> TrafficView:
         if self._reader is None:
             place = (self._asked.address, self._asked.port, self._asked.token)
-            self._reader = TrafficReader(*place, timeout_s=ANSWER_S)
+            self._reader = TrafficReader(*place, timeout_s=self._answer_s)
         rows = self._reader.model_traffic(self._asked.window_s)
         swaps = self._reader.query(LAST_SWAPS)
         setbacks = self._reader.query(SETBACKS)
@@ -150,7 +152,9 @@ class TrafficSource:
     def _rest(self, began: float) -> None:
         self._hang_up()
         ended = time.monotonic()
-        self._rest_until = ended + min(LONGEST_REST_S, ASK_LESS * (ended - began))
+        rest_s = (ended - began) * 2.0 ** min(self._failures, 10)
+        self._rest_until = ended + min(LONGEST_REST_S, rest_s)
+        self._failures += 1
 
     def _hang_up(self) -> None:
         if self._reader is not None:
@@ -170,4 +174,4 @@ def shared_source(fleet: Fleet, state: StateFolder) -> TrafficSource:
 
 @functools.lru_cache(maxsize=4)
 def _shared(_root: Path, asked: Asked) -> TrafficSource:
-    return TrafficSource(asked)
+    return TrafficSource(asked, answer_s=LOOK_ANSWER_S)
