@@ -5,7 +5,6 @@ without the traffic store the hosts' own counts still say who is busy.
 """
 
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -14,7 +13,7 @@ import stamina
 from analytics.traffic import ModelTraffic
 from orchestration.allocation.demand import NO_OUTLOOK, Outlook
 from orchestration.allocation.override_record import OverrideRecord
-from orchestration.allocation.overrides import Override, changes
+from orchestration.allocation.overrides import Override
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from orchestration.allocation.record import PlanRecord
@@ -131,37 +130,13 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
 
 
 def changed_models(before: Plan | None, after: Plan) -> tuple[str, ...]:
-    """Models that other hosts serve after one plan than after the one before."""
+    """Models that other hosts may serve after one plan than after the one before."""
     if before is None:
         return tuple(after.replicas)
     hosts = before.grants.keys() | after.grants.keys()
     differing = {
         model
         for host in hosts
-        if before.granted(host) != after.granted(host)
-        for model in (before.granted(host), after.granted(host))
+        for model in {*before.grants.get(host, ())} ^ {*after.grants.get(host, ())}
     }
     return tuple(model for model in after.replicas if model in differing)
-
-
-def drift(before: Plan | None, now: Plan, hosts: Iterable[str]) -> list[str]:
-    """How fleet and overrides differ from the last plan's, in words; empty if they do not.
-
-    `now` is a plan for what is seen; its moves are undone to know what is there.
-    """
-    if before is None:
-        return ["there is no plan yet"]
-    seen = {host: now.granted(host) for host in hosts}
-    seen.update({move.host: move.from_model for move in now.moves})
-    said = []
-    for host, model in seen.items():
-        expected = before.granted(host)
-        if model == expected:
-            continue
-        if model is None:
-            said.append(f"{host} does not serve {expected} any more")
-        elif expected is None:
-            said.append(f"{host} is back with {model}")
-        else:
-            said.append(f"{host} serves {model}, plan {before.plan_id} says {expected}")
-    return [*said, *changes(before.overrides, now.overrides)]

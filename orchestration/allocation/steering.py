@@ -19,8 +19,10 @@ from serving.config import Fleet
 from serving.wire import HostState
 
 
-def in_force(fleet: Fleet, overrides: Iterable[Override], now: float) -> tuple[Override, ...]:
+def in_force(fleet: Fleet, overrides: Sequence[Override], now: float) -> tuple[Override, ...]:
     """The overrides that count at `now`; not those of hosts or models that the fleet file lost."""
+    if not overrides:
+        return ()
     hosts = {host.name for host in fleet.hosts}
     models = {model.name for model in fleet.models}
     return tuple(o for o in active(overrides, now) if _is_known(o, hosts, models))
@@ -55,6 +57,8 @@ def with_pins(
     A host that does not serve now, or is swapping, is left alone until it serves.
     """
     pins = {o.host: o for o in overrides if isinstance(o, Pin)}
+    if not pins:
+        return list(pool), []
     steered, moves = [], []
     for place in pool:
         pin, state = pins.get(place.host), states.get(place.host)
@@ -84,9 +88,15 @@ def with_freeze(
         _fixed(place, because) if place.movable and len(place.grant) > 1 else place
         for place in pool
     ]
-    spare = _spare(fleet, steered)
+    fleet = _without_new_sets(_bounded(fleet, bounds))
     # Shared hosts give one up only where the others cannot spare enough.
-    return _bounded(fleet, bounds), steered if spare >= missing else list(pool)
+    return fleet, steered if _spare(fleet, steered) >= missing else list(pool)
+
+
+def _without_new_sets(fleet: Fleet) -> Fleet:
+    """No host becomes a shared one; those that are stay so."""
+    allocation = fleet.allocation.model_copy(update={"time_sharing": False})
+    return fleet.model_copy(update={"allocation": allocation})
 
 
 def _spare(fleet: Fleet, pool: Sequence[Place]) -> int:

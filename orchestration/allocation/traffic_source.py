@@ -34,7 +34,11 @@ SLOW_READS_EVERY_S = 5.0
 """Forecasts, backlog and swap costs change slowly: they are read this often."""
 
 CLASSES = ("interactive", "batch")
-LAST_SWAPS = "SELECT host, max(ended_at) AS at FROM swaps WHERE outcome = 'committed' GROUP BY host"
+LAST_SWAPS = (
+    "SELECT host, max(ended_at) AS at FROM swaps "
+    "WHERE outcome = 'committed' AND coalesce(kind, 'planned') = 'planned' GROUP BY host"
+)
+"""A switch within a host's grant is no reason to leave the host alone."""
 SETBACKS = "SELECT host, model, times, last_at FROM swap_setbacks"
 BACKLOG = "SELECT model, requests, due_requests_per_s FROM batch_backlog"
 

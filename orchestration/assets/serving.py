@@ -13,7 +13,7 @@ import dagster as dg
 from orchestration import tables
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.snapshot import host_client, read_state
-from orchestration.hotswaps import Hotswaps, SwapOrder, SwapResult, orders
+from orchestration.hotswaps import Hotswaps, SwapOrder, SwapResult, grants, orders
 from orchestration.installation import Installation
 from orchestration.names import OWNERS, PLAN, serving_key
 from serving.config import Fleet, ModelSettings, StateFolder
@@ -98,12 +98,14 @@ def _graph(
 
     @dg.op(
         name="start_hotswaps",
-        description="Tell every host what to have ready; tell those that are to change.",
+        description="Tell every host what it may have awake, and what to have ready; tell those "
+        "that are to change.",
         ins={"plan": dg.In(Plan), **{name: dg.In(dg.Nothing) for name in loaded}},
         out=dg.DynamicOut(SwapOrder),
     )
     def start_hotswaps(plan: Plan, hotswaps: Hotswaps) -> Iterator[dg.DynamicOutput[SwapOrder]]:
         commands = orders(plan)
+        hotswaps.grant(plan)
         hotswaps.want(plan)
         hotswaps.start(commands)
         for order in commands:
@@ -125,10 +127,10 @@ def _graph(
         swaps: list[SwapResult],
         installation: Installation,
     ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
-        states = settled_states(installation.fleet, installation.state, swaps)
+        states = settled_states(installation.fleet, installation.state, plan, swaps)
         yield from _materialized(outs, plan, swaps, states)
         yield from (_minimum(model, states) for model in outs.values())
-        _fail_if_any_failed(swaps, states)
+        _fail_if_any_failed(plan, swaps, states)
 
     @dg.graph(
         name="serving",
@@ -164,25 +166,42 @@ def hotswap(context: dg.OpExecutionContext, order: SwapOrder, hotswaps: Hotswaps
 
 
 def settled_states(
-    fleet: Fleet, state: StateFolder, swaps: list[SwapResult]
+    fleet: Fleet, state: StateFolder, plan: Plan, swaps: list[SwapResult]
 ) -> dict[str, HostState | None]:
-    """States of all hosts, once those that were swapped say so too (they do within a moment)."""
-    expected = {swap.order.host: swap.order.command.model for swap in swaps if swap.succeeded}
+    """States of all hosts, once those that were told something say so too (within a moment)."""
     deadline = time.monotonic() + VERIFY_S
     states: dict[str, HostState | None] = {}
     for host in fleet.hosts:
         with host_client(fleet, state, host.name) as client:
             states[host.name] = read_state(client)
-            while time.monotonic() < deadline and not _agrees(states[host.name], expected):
+            while time.monotonic() < deadline and _differences(plan, swaps, states):
                 time.sleep(VERIFY_EVERY_S)
                 states[host.name] = read_state(client)
     return states
 
 
-def _agrees(state: HostState | None, expected: Mapping[str, str]) -> bool:
-    if state is None or state.host not in expected:
-        return True
-    return state.phase == "serving" and state.awake_model == expected[state.host]
+def _differences(plan: Plan, swaps: list[SwapResult], states: States) -> list[str]:
+    """What hosts do other than they were told, in words. A host that is away says nothing.
+
+    Which model of several a host has awake is its own business.
+    """
+    said = []
+    for host, grant in grants(plan).items():
+        state = states.get(host)
+        if state is not None and frozenset(state.grant) != frozenset(grant.models):
+            told, has = ", ".join(grant.models), ", ".join(state.grant) or "nothing"
+            said.append(f"{host}: it was granted {told} and says {has}")
+    for command, state in (
+        (s.order.command, states.get(s.order.host)) for s in swaps if s.succeeded
+    ):
+        if state is not None and not _serves_one_of(state, command.grant or (command.model,)):
+            said.append(f"{state.host}: it reported {command.model} but serves something else")
+    return said
+
+
+def _serves_one_of(state: HostState, models: tuple[str, ...]) -> bool:
+    model = state.swap_target or state.awake_model
+    return state.phase in ("serving", "swapping") and model in models
 
 
 def _materialized(
@@ -213,13 +232,10 @@ def _minimum(model: ModelSettings, states: States) -> dg.AssetCheckResult:
     )
 
 
-def _fail_if_any_failed(swaps: list[SwapResult], states: States) -> None:
-    """Fail the run for hotswaps that failed, and for hosts that do not do what they reported."""
+def _fail_if_any_failed(plan: Plan, swaps: list[SwapResult], states: States) -> None:
+    """Fail the run for hotswaps that failed, and for hosts that do not do what they were told."""
     problems = [swap.error for swap in swaps if swap.error is not None]
-    for swap in swaps:
-        host, model = swap.order.host, swap.order.command.model
-        if swap.succeeded and not _agrees(states[host], {host: model}):
-            problems.append(f"{host}: it reported {model} but serves something else")
+    problems += _differences(plan, swaps, states)
     if problems:
         raise dg.Failure(
             "; ".join(problems),

@@ -15,6 +15,7 @@ from orchestration.allocation.record import PlanRecord
 from orchestration.allocation.snapshot import plan_from, take_snapshot
 from orchestration.allocation_job import allocation_job
 from orchestration.allocation_sensor import allocation_sensor
+from orchestration.hotswaps import grants
 from orchestration.names import ALLOCATION_TAGS, TRIGGER_TAG, serving_key
 from serving.wire import SwapCommand
 from tests.orchestration.conftest import Rig, RigMaker
@@ -42,9 +43,12 @@ def tick(
 
 
 def settle(rig: Rig) -> Plan:
-    """Record a plan for what is there, as a run would."""
+    """Record a plan for what is there and tell the hosts, as a run would."""
     plan = plan_from(rig.fleet, take_snapshot(rig.fleet, rig.state), trigger="a test")
     PlanRecord.of(rig.state).write(plan)
+    for host, grant in grants(plan).items():
+        with rig.hosts[host].client() as client:
+            client.grant(grant)
     return plan
 
 
