@@ -25,10 +25,12 @@ CREATE TABLE IF NOT EXISTS writers (
 
 _VIEW_FILES = (
     "present.sql",
+    "load.sql",
     "squeeze.sql",
     "traffic.sql",
     "series.sql",
     "swaps.sql",
+    "decisions.sql",
     "profiles.sql",
 )
 """In order: later files use what earlier ones define."""

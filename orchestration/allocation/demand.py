@@ -3,12 +3,16 @@
 Offered work is what was served (prompt and output tokens per second) plus what waits, taken as
 if it should be served within the window. Without it, a saturated model would look content.
 Batch generations that are held to make room for interactive ones wait too, half done.
+
+Beside what is there now stands what is to be expected: the forecast of what arrives.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
+from analytics.forecast import LoadForecast
 from analytics.traffic import ModelTraffic
 from serving.config import Fleet
 from serving.wire import HostState
@@ -20,8 +24,24 @@ HELD_LEFT = 0.5
 """Share of its work that a held generation is taken to have before it."""
 
 
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """A load that is to be expected over the planner's horizon."""
+
+    mean_tokens_per_s: float = 0.0
+    sd_tokens_per_s: float = 0.0
+    """Of the mean over the horizon: by chance, and by what forecasts have been wrong so far."""
+
+
+class BatchBacklog(msgspec.Struct, frozen=True, kw_only=True):
+    """The batch requests of one model that have not ended."""
+
+    requests: int
+    due_requests_per_s: float
+    """The least rate at which all deadlines are kept; 0 without deadlines."""
+
+
 class ModelDemand(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of one model now."""
+    """What is asked of one model now, and what is to be expected."""
 
     interactive_tokens_per_s: float = 0.0
     batch_tokens_per_s: float = 0.0
@@ -36,6 +56,18 @@ class ModelDemand(msgspec.Struct, frozen=True, kw_only=True):
     """Replicas on which interactive work held the batch to the cap, mean over the window."""
     mean_cap: float | None = None
     """The cap it was held to."""
+    interactive_expected: Expected = Expected()
+    """Interactive load that will arrive; the load of now where nothing is forecast."""
+    batch_expected: Expected = Expected()
+    batch_backlog_tokens: float = 0.0
+    """Work of the batch requests that have not ended, those running included."""
+    batch_due_tokens_per_s: float = 0.0
+    """The least rate of batch work at which all deadlines are kept."""
+    activity: float = 0.0
+    """Share of the last hour or so in which a request of the model was present."""
+    peak_interactive: float = 0.0
+    """Most interactive requests present at once in the last hour or so."""
+    peak_batch: float = 0.0
 
     @property
     def present_now(self) -> bool:
@@ -60,10 +92,23 @@ class ModelDemand(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.waiting_batch or self.running_batch or self.batch_tokens_per_s)
 
 
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """What the traffic statistics say of the time to come."""
+
+    forecasts: Mapping[tuple[str, str], LoadForecast] = {}
+    """By model and class."""
+    backlog: Mapping[str, BatchBacklog] = {}
+    """By model."""
+
+
+NO_OUTLOOK = Outlook()
+
+
 def offered_work(
     fleet: Fleet,
     traffic: Iterable[ModelTraffic],
     states: Mapping[str, HostState | None],
+    outlook: Outlook = NO_OUTLOOK,
 ) -> dict[str, ModelDemand]:
     """Demand of every model of the fleet; traffic of models it does not know is left out.
 
@@ -76,29 +121,81 @@ def offered_work(
         awake = [s for s in states.values() if s is not None and s.awake_model == model.name]
         interactive = rows.get((model.name, "interactive"))
         batch = rows.get((model.name, "batch"))
-        held = sum(state.held for state in awake)
-        demand[model.name] = ModelDemand(
-            interactive_tokens_per_s=_tokens_per_s(interactive),
-            batch_tokens_per_s=_tokens_per_s(batch, held),
-            waiting_interactive=max(
-                interactive.waiting if interactive else 0,
-                sum(state.waiting.interactive for state in awake),
-            ),
-            waiting_batch=max(
-                batch.waiting if batch else 0, held + sum(state.waiting.batch for state in awake)
-            ),
-            running_interactive=max(
-                interactive.running if interactive else 0,
-                sum(state.running.interactive for state in awake),
-            ),
-            running_batch=max(
-                batch.running if batch else 0, sum(state.running.batch for state in awake)
-            ),
-            held_batch=held,
-            capped_replicas=batch.capped_replicas if batch else 0.0,
-            mean_cap=batch.mean_cap if batch else None,
-        )
+        now = _present(interactive, batch, awake)
+        demand[model.name] = _with_outlook(now, model.name, outlook)
     return demand
+
+
+def _present(
+    interactive: ModelTraffic | None, batch: ModelTraffic | None, awake: Sequence[HostState]
+) -> ModelDemand:
+    """What is there now, as the statistics and the model's replicas tell."""
+    held = sum(state.held for state in awake)
+    return ModelDemand(
+        interactive_tokens_per_s=_tokens_per_s(interactive),
+        batch_tokens_per_s=_tokens_per_s(batch, held),
+        waiting_interactive=max(
+            interactive.waiting if interactive else 0,
+            sum(state.waiting.interactive for state in awake),
+        ),
+        waiting_batch=max(
+            batch.waiting if batch else 0, held + sum(state.waiting.batch for state in awake)
+        ),
+        running_interactive=max(
+            interactive.running if interactive else 0,
+            sum(state.running.interactive for state in awake),
+        ),
+        running_batch=max(
+            batch.running if batch else 0, sum(state.running.batch for state in awake)
+        ),
+        held_batch=held,
+        capped_replicas=batch.capped_replicas if batch else 0.0,
+        mean_cap=batch.mean_cap if batch else None,
+    )
+
+
+def _with_outlook(now: ModelDemand, model: str, outlook: Outlook) -> ModelDemand:
+    """What is to be expected added; without a forecast, that all stays as it is."""
+    interactive = outlook.forecasts.get((model, "interactive"))
+    batch = outlook.forecasts.get((model, "batch"))
+    backlog = outlook.backlog.get(model)
+    request_tokens = batch.request_tokens if batch is not None else ASSUMED_REQUEST_TOKENS
+    unended = max(backlog.requests if backlog else 0, now.waiting_batch + now.running_batch)
+    return replace(
+        now,
+        interactive_expected=_expected(interactive, now.interactive_tokens_per_s),
+        batch_expected=_expected(batch, now.batch_tokens_per_s),
+        batch_backlog_tokens=unended * request_tokens,
+        batch_due_tokens_per_s=backlog.due_requests_per_s * request_tokens if backlog else 0.0,
+        activity=_activity(now, interactive, batch),
+        peak_interactive=max(
+            interactive.peak_concurrency if interactive else 0.0,
+            now.waiting_interactive + now.running_interactive,
+        ),
+        peak_batch=max(
+            batch.peak_concurrency if batch else 0.0, now.waiting_batch + now.running_batch
+        ),
+    )
+
+
+def _expected(forecast: LoadForecast | None, now_tokens_per_s: float) -> Expected:
+    if forecast is None:
+        return Expected(mean_tokens_per_s=now_tokens_per_s)
+    return Expected(
+        mean_tokens_per_s=forecast.mean_tokens_per_s, sd_tokens_per_s=forecast.sd_tokens_per_s
+    )
+
+
+def _activity(
+    now: ModelDemand, interactive: LoadForecast | None, batch: LoadForecast | None
+) -> float:
+    """Of both classes, as if they came independently; all or nothing where nothing is known."""
+    if interactive is None and batch is None:
+        return float(now.present_now)
+    absent = 1.0
+    for forecast in (interactive, batch):
+        absent *= 1.0 - (forecast.activity if forecast is not None else 0.0)
+    return 1.0 - absent
 
 
 def _tokens_per_s(row: ModelTraffic | None, held: int = 0) -> float:

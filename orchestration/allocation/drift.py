@@ -1,16 +1,17 @@
-"""Drift: how the hosts differ from what the last plan said. Pure.
+"""Drift: how hosts and overrides differ from the last plan's. Pure.
 
 A host that has another model of its grant awake than the plan's first one does not: it switches
-among them by itself. What operators have changed since the plan is no drift of the hosts.
+among them by itself.
 """
 
 from collections.abc import Mapping
 
+from orchestration.allocation.overrides import changes
 from orchestration.allocation.plan import Plan
 from serving.wire import HostState
 
 
-def host_drift(before: Plan | None, now: Plan, states: Mapping[str, HostState | None]) -> list[str]:
+def drift(before: Plan | None, now: Plan, states: Mapping[str, HostState | None]) -> list[str]:
     """What is not as plan `before` left it, in words; empty if all is.
 
     `now` is a plan for these `states`: it says which hosts serve at all.
@@ -24,7 +25,7 @@ def host_drift(before: Plan | None, now: Plan, states: Mapping[str, HostState | 
         words = _differs(model, before.grants.get(host, ()), state, f"plan {before.plan_id}")
         if words is not None:
             said.append(f"{host} {words}")
-    return said
+    return [*said, *changes(before.overrides, now.overrides)]
 
 
 def _model(state: HostState | None, grant: tuple[str, ...]) -> str | None:

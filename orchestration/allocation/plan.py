@@ -4,6 +4,7 @@ import msgspec
 
 from orchestration.allocation.capacity import Capacity
 from orchestration.allocation.demand import ModelDemand
+from orchestration.allocation.overrides import Override
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts whose grant changes although their awake model stays."""
     changed: tuple[str, ...] = ()
     """Models that other hosts serve than the plan before said; all, if there was none before."""
+    overrides: tuple[Override, ...] = ()
+    """What operators had told when it was made."""
+    immovable: dict[str, str] = {}
+    """Hosts that demand could not move, and why."""
 
     def granted(self, host: str) -> str | None:
         """The model that `host` should have awake, if any."""

@@ -13,20 +13,25 @@ from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
 from orchestration.allocation.assignment import Grant, assign
 from orchestration.allocation.capacity import capacities
-from orchestration.allocation.demand import offered_work
+from orchestration.allocation.demand import NO_OUTLOOK, Outlook, offered_work
+from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
+from orchestration.allocation.overrides import Override, Replicas
 from orchestration.allocation.plan import Move, Plan
 from orchestration.allocation.pool import Place, awake_counts, held_counts, places
+from orchestration.allocation.setbacks import NOTHING_AVOIDED, Avoided
 from orchestration.allocation.sharing import Sharing, shared_sets
 from orchestration.allocation.slots import Slot, slots
+from orchestration.allocation.steering import (
+    in_force,
+    with_counts,
+    with_freeze,
+    with_pins,
+    with_setbacks,
+)
 from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
 from serving.config import Fleet
 from serving.wire import BatchSizeProfile, HostState
-
-REGRANT_S = 0.01
-"""Cost of another grant without a swap: what is right already stays."""
-DISTURBED_INTERACTIVE_S, DISTURBED_BATCH_S = 1.0, 0.1
-"""Cost of a running request that goes elsewhere."""
 
 
 def propose(
@@ -37,29 +42,38 @@ def propose(
     now: float,
     profiles: Iterable[BatchSizeProfile] = (),
     swapped_at: Mapping[str, float] | None = None,
+    outlook: Outlook = NO_OUTLOOK,
     swap_cost: SwapCost = assumed_swap_cost,
     last_plan_id: int = 0,
     trigger: str = "asked for",
+    overrides: Sequence[Override] = (),
+    avoided: Avoided = NOTHING_AVOIDED,
 ) -> Plan:
     """The plan for what is seen: a hotswap for every host that should change, and why.
 
     `host_states` maps host names to states, None for an unreachable host. `profiles` say what a
     replica does, where they were measured. `swapped_at` says when hosts were last given a model,
-    for the cooldown. The plan's id is above `last_plan_id` and
-    above every plan a host obeyed.
+    for the cooldown. `outlook` is the traffic that is to be expected. `avoided` are hosts and
+    models that lately failed together. The plan's id is above `last_plan_id` and above every plan
+    a host obeyed.
     """
     rows = list(traffic)
-    demand = offered_work(fleet, rows, host_states)
+    told = in_force(fleet, overrides, now)
+    fleet = with_counts(fleet, told)
+    demand = offered_work(fleet, rows, host_states, outlook)
     capacity = capacities(fleet, profiles, host_states, rows)
+    seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
+    pool, pin_moves = with_pins(seen_pool, host_states, told, avoided)
+    fleet, pool = with_freeze(fleet, with_setbacks(pool, avoided), told)
     needs = {
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models
     }
-    pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
     sharing = shared_sets(fleet, needs, pool) if fleet.allocation.time_sharing else Sharing()
-    chosen = slots(needs, pool, sharing)
-    granted = _assign(pool, chosen, swap_cost)
-    moves = _moves(needs, pool, chosen, granted, swap_cost)
+    cost = MoveCost(swap_cost)
+    chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
+    granted = assign(pool, [slot.grant for slot in chosen], cost)
+    moves = [*pin_moves, *_moves(needs, pool, chosen, granted, cost)]
     after = _after(pool, granted, moves)
     held, replicas = awake_counts(pool), awake_counts(after)
     seen = [state.plan_id for state in host_states.values() if state is not None]
@@ -69,33 +83,25 @@ def propose(
         trigger=trigger,
         moves=tuple(moves),
         grants={place.host: place.grant if place.serves else () for place in after},
-        regrants=tuple(sorted(granted.keys() - {move.host for move in moves})),
+        regrants=_regrants(seen_pool, after, moves),
         replicas={model.name: replicas[model.name] for model in fleet.models},
         verdicts={
             name: reasons.verdict(need, pool, held[name], replicas[name])
+            + _told(name, told, avoided)
             for name, need in needs.items()
         },
         demand=demand,
         capacity=capacity,
+        overrides=told,
+        immovable={p.host: p.pinned_because for p in pool if p.pinned_because is not None},
     )
 
 
-def _assign(pool: Sequence[Place], chosen: Iterable[Slot], swap_cost: SwapCost) -> dict[str, Grant]:
-    """The new grants of the movable hosts whose grant changes."""
-
-    def cost(place: Place, grant: Grant) -> float:
-        if place.model in grant:
-            return REGRANT_S
-        swap_s = min(_swap_s(place, model, swap_cost) for model in grant)
-        disturbed = place.interactive * DISTURBED_INTERACTIVE_S + place.batch * DISTURBED_BATCH_S
-        return swap_s + disturbed
-
-    movable = [place for place in pool if place.movable]
-    return assign(movable, [slot.grant for slot in chosen], cost)
-
-
-def _swap_s(place: Place, model: str, swap_cost: SwapCost) -> float:
-    return swap_cost(place.host, model, place.tiers.get(model, "absent"))
+def _told(model: str, overrides: Iterable[Override], avoided: Avoided) -> str:
+    """What an operator's override and failed hotswaps add to a verdict."""
+    held = [f"; {o.words}" for o in overrides if isinstance(o, Replicas) and o.model == model]
+    failed = [f"; {words}" for (_, other), words in avoided.pairs.items() if other == model]
+    return "".join([*held, *failed])
 
 
 def _moves(
@@ -103,7 +109,7 @@ def _moves(
     pool: Sequence[Place],
     chosen: Iterable[Slot],
     granted: Mapping[str, Grant],
-    swap_cost: SwapCost,
+    cost: MoveCost,
 ) -> list[Move]:
     """A hotswap for every host whose model is outside its new grant, most valuable slots first."""
     leaving: dict[Grant, list[Place]] = defaultdict(list)
@@ -118,7 +124,7 @@ def _moves(
         place = leaving[slot.grant].pop(0)
         if place.dedicated_to is not None:
             counts[place.dedicated_to] -= 1
-        to_model = _first_awake(slot.grant, needs, place, swap_cost)
+        to_model = _first_awake(slot.grant, needs, place, cost)
         why = reasons.move(slot, to_model, needs, place, counts)
         moves.append(
             Move(
@@ -132,12 +138,22 @@ def _moves(
     return moves
 
 
-def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, swap_cost: SwapCost) -> str:
+def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, cost: MoveCost) -> str:
     """The model of a grant to wake first: one that is waited for, else the cheapest to wake."""
     return min(
         grant,
-        key=lambda name: (-needs[name].demand.waiting_interactive, _swap_s(place, name, swap_cost)),
+        key=lambda name: (-needs[name].demand.waiting_interactive, cost.swap_s(place, name)),
     )
+
+
+def _regrants(
+    before: Iterable[Place], after: Iterable[Place], moves: Iterable[Move]
+) -> tuple[str, ...]:
+    """Hosts that get another grant without being moved."""
+    moved = {move.host for move in moves}
+    pairs = zip(before, after, strict=True)
+    other = {a.host for b, a in pairs if frozenset(b.grant) != frozenset(a.grant)}
+    return tuple(sorted(other - moved))
 
 
 def _after(

@@ -23,6 +23,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not movable, in words."""
     grant: tuple[str, ...] = ()
     """What it may have awake as far as is known; several: it is shared."""
+    domain: str | None = None
+    """What it fails together with."""
+    excluded: Mapping[str, str] = {}
+    """Models that it cannot be given, and why."""
     tiers: dict[str, Tier] = {}
     interactive: int = 0
     batch: int = 0
@@ -54,9 +58,26 @@ def places(
     cooldown_s = fleet.allocation.cooldown_s
     pool = _places(fleet, states, demand, now, swapped_at, cooldown_s)
     held = held_counts(pool)
-    if all(held[model.name] >= model.min_replicas for model in fleet.models):
-        return pool
-    return _places(fleet, states, demand, now, swapped_at, cooldown_s=0.0)
+    if any(held[model.name] < model.min_replicas for model in fleet.models):
+        pool = _places(fleet, states, demand, now, swapped_at, cooldown_s=0.0)
+    return _with_limits(fleet, pool)
+
+
+def _with_limits(fleet: Fleet, pool: list[Place]) -> list[Place]:
+    """The pool with what each host cannot hold, and what it fails together with."""
+    by_kind: dict[object, dict[str, str]] = {}
+    limited = []
+    for host, place in zip(fleet.hosts, pool, strict=True):
+        memory = (host.host_memory_gib, host.device_memory_gib)
+        kind = (host.accelerator, len(host.devices), *memory)
+        if kind not in by_kind:
+            reasons = {model.name: host.why_not(model) for model in fleet.models}
+            by_kind[kind] = {name: why for name, why in reasons.items() if why is not None}
+        excluded = by_kind[kind]
+        if excluded or host.failure_domain is not None:
+            place = msgspec.structs.replace(place, excluded=excluded, domain=host.failure_domain)  # noqa: PLW2901
+        limited.append(place)
+    return limited
 
 
 def _places(

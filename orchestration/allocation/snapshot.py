@@ -10,11 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import stamina
 
-from analytics.errors import StoreUnreachable
-from analytics.traffic import ModelTraffic, TrafficReader
+from analytics.traffic import ModelTraffic
+from orchestration.allocation.demand import NO_OUTLOOK, Outlook
+from orchestration.allocation.override_record import OverrideRecord
+from orchestration.allocation.overrides import Override
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from orchestration.allocation.record import PlanRecord
+from orchestration.allocation.setbacks import Setback, avoided
+from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
+from orchestration.allocation.traffic_source import Asked, TrafficSource, TrafficView
 from orchestration.profiling.record import ProfileRecord
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
@@ -23,12 +28,6 @@ from serving.wire import BatchSizeProfile, HostState
 
 UNREACHABLE_AFTER_S = 1.0
 """A host that does not answer for this long is taken for unreachable."""
-
-LAST_SWAPS = (
-    "SELECT host, max(ended_at) AS at FROM swaps "
-    "WHERE outcome = 'committed' AND coalesce(kind, 'planned') = 'planned' GROUP BY host"
-)
-"""A switch within a host's grant is no reason to leave the host alone."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,38 +38,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """State of every host; None: unreachable."""
     traffic: list[ModelTraffic]
     traffic_error: str | None
-    """Why there are no traffic statistics, if there are none."""
+    """Why there are no traffic statistics, or only old ones, if so."""
     swapped_at: dict[str, float]
     last_plan: Plan | None
     profiles: list[BatchSizeProfile] = []
     """What replicas were measured to do."""
-
-
-class TrafficSource:
-    """The traffic statistics as the planner wants them; reconnects by itself."""
-
-    def __init__(self, fleet: Fleet, state: StateFolder) -> None:
-        self._place = (fleet.store.address, fleet.store.port, state.token("store"))
-        self._window_s = fleet.allocation.window_s
-        self._reader: TrafficReader | None = None
-
-    def read(self) -> tuple[list[ModelTraffic], dict[str, float], str | None]:
-        """Traffic rows, when hosts were last swapped, and why there is neither, if so."""
-        try:
-            if self._reader is None:
-                self._reader = TrafficReader(*self._place)
-            rows = self._reader.model_traffic(self._window_s)
-            swaps = self._reader.query(LAST_SWAPS)
-        except StoreUnreachable as error:
-            self.close()
-            return [], {}, str(error)
-        return rows, dict(swaps.iter_rows()), None
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    overrides: tuple[Override, ...] = ()
+    """What operators told, also what has ended."""
+    setbacks: list[Setback] = []
+    outlook: Outlook = NO_OUTLOOK
+    """What traffic is to be expected."""
+    swap_cost: SwapCost = assumed_swap_cost
 
 
 def host_client(fleet: Fleet, state: StateFolder, host: str) -> HostClient:
@@ -94,37 +72,40 @@ def read_state(client: HostClient) -> HostState | None:
 
 def take_snapshot(fleet: Fleet, state: StateFolder) -> Snapshot:
     """Ask every host and the traffic store, side by side."""
-    source = TrafficSource(fleet, state)
+    source = TrafficSource(Asked.of(fleet, state))
     clients = [host_client(fleet, state, host.name) for host in fleet.hosts]
     with ThreadPoolExecutor(len(clients)) as pool:
         states = pool.map(read_state, clients)
         traffic = source.read()
         source.close()
         by_host = dict(zip((host.name for host in fleet.hosts), states, strict=True))
-    profiles = ProfileRecord.of(state).read()
-    return snapshot_of(by_host, traffic, PlanRecord.of(state).read(), profiles)
+    return snapshot_of(by_host, traffic, state)
 
 
 def snapshot_of(
-    states: dict[str, HostState | None],
-    traffic: tuple[list[ModelTraffic], dict[str, float], str | None],
-    last_plan: Plan | None,
-    profiles: list[BatchSizeProfile],
+    states: dict[str, HostState | None], traffic: TrafficView, state: StateFolder
 ) -> Snapshot:
-    """Put together what was read. The last plan's moves count as swaps from when it was made."""
-    rows, swapped_at, error = traffic
-    since = dict(swapped_at)
+    """Put together what was read with what the state folder keeps.
+
+    The last plan's moves count as swaps from when it was made.
+    """
+    last_plan = PlanRecord.of(state).read()
+    since = dict(traffic.swapped_at)
     if last_plan is not None:
         for move in last_plan.moves:
             since[move.host] = max(since.get(move.host, 0.0), last_plan.made_at)
     return Snapshot(
         taken_at=time.time(),
         states=states,
-        traffic=rows,
-        traffic_error=error,
+        traffic=traffic.rows,
+        traffic_error=traffic.error,
         swapped_at=since,
         last_plan=last_plan,
-        profiles=profiles,
+        profiles=ProfileRecord.of(state).read(),
+        overrides=OverrideRecord.of(state).read(),
+        setbacks=traffic.setbacks,
+        outlook=traffic.outlook,
+        swap_cost=traffic.swap_cost,
     )
 
 
@@ -140,6 +121,10 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
         swapped_at=snapshot.swapped_at,
         last_plan_id=last.plan_id if last is not None else 0,
         trigger=trigger,
+        outlook=snapshot.outlook,
+        swap_cost=snapshot.swap_cost,
+        overrides=snapshot.overrides,
+        avoided=avoided(snapshot.setbacks, snapshot.taken_at),
     )
     return msgspec.structs.replace(plan, changed=changed_models(last, plan))
 
