@@ -13,7 +13,9 @@ import dagster as dg
 import msgspec
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.allocation.drift import drift
+from orchestration.allocation.drift import host_drift
+from orchestration.allocation.overrides import changes
+from orchestration.allocation.plan import Plan
 from orchestration.allocation.snapshot import (
     Snapshot,
     host_client,
@@ -126,13 +128,19 @@ def _first_ask(
     """The first look that is worth a run, or the last one and why none is."""
     for snapshot in looks:
         plan = plan_from(fleet, snapshot, trigger="")
-        seen = drift(snapshot.last_plan, plan, snapshot.states)
-        situation = Situation(plan=plan, drift=tuple(seen))
+        situation = Situation(plan=plan, drift=_drift(snapshot, plan))
         active = _active_run(instance) if situation.fingerprint else None
         outcome = decide(cursor, situation, active_run=active, now=time.time())
         if isinstance(outcome, Ask):
             break
     return Look(snapshot=snapshot, situation=situation, outcome=outcome)
+
+
+def _drift(snapshot: Snapshot, plan: Plan) -> tuple[str, ...]:
+    """How hosts and overrides differ from the last plan's."""
+    last = snapshot.last_plan
+    told = last.overrides if last is not None else ()
+    return (*host_drift(last, plan, snapshot.states), *changes(told, plan.overrides))
 
 
 def _recorded(installation: Installation, cursor: Cursor, look: Look, stay: Stay) -> Cursor:

@@ -1,17 +1,16 @@
-"""Drift: how hosts and overrides differ from the last plan's. Pure.
+"""Drift: how the hosts differ from what the last plan said. Pure.
 
 A host that has another model of its grant awake than the plan's first one does not: it switches
-among them by itself.
+among them by itself. What operators have changed since the plan is no drift of the hosts.
 """
 
 from collections.abc import Mapping
 
-from orchestration.allocation.overrides import changes
 from orchestration.allocation.plan import Plan
 from serving.wire import HostState
 
 
-def drift(before: Plan | None, now: Plan, states: Mapping[str, HostState | None]) -> list[str]:
+def host_drift(before: Plan | None, now: Plan, states: Mapping[str, HostState | None]) -> list[str]:
     """What is not as plan `before` left it, in words; empty if all is.
 
     `now` is a plan for these `states`: it says which hosts serve at all.
@@ -25,7 +24,7 @@ def drift(before: Plan | None, now: Plan, states: Mapping[str, HostState | None]
         words = _differs(model, before.grants.get(host, ()), state, f"plan {before.plan_id}")
         if words is not None:
             said.append(f"{host} {words}")
-    return [*said, *changes(before.overrides, now.overrides)]
+    return said
 
 
 def _model(state: HostState | None, grant: tuple[str, ...]) -> str | None:
