@@ -43,7 +43,10 @@ def test_classes_are_counted_apart_and_the_first_one_says_how_long() -> None:
 
 def test_prompts_without_a_first_token_are_work_wherever_they_are() -> None:
     line = queues(m=100)
-    with line.place("m", "interactive", lambda: 200) as first, line.place("m", "interactive", lambda: 100):
+    with (
+        line.place("m", "interactive", lambda: 200) as first,
+        line.place("m", "interactive", lambda: 100),
+    ):
         first.taken("a")
         found = waiting(line)
         assert found is not None
