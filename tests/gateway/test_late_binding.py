@@ -89,6 +89,8 @@ async def test_those_that_can_be_in_time_go_before_those_that_are_late(scene: Sc
     await asyncio.sleep(0)
     scene.now = 10.0
     fresh_place, fresh = scene.arrives(600)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
     place.answered()
 
