@@ -144,9 +144,10 @@ def _drift(snapshot: Snapshot, plan: Plan) -> tuple[str, ...]:
 
 
 def _recorded(installation: Installation, cursor: Cursor, look: Look, stay: Stay) -> Cursor:
-    """Record why nothing is asked for, when that is new or was long ago."""
+    """Record why nothing is asked for, when that is new or was long ago, and the store is there."""
     now, digest, last = time.time(), look.situation.digest, look.snapshot.last_plan
-    if not should_record(cursor, digest, now):
+    away = look.snapshot.traffic_error is not None
+    if away or not should_record(cursor, digest, now):
         return cursor
     last_plan_id = last.plan_id if last is not None else 0
     record_evaluation(installation, look.situation, stay, last_plan_id=last_plan_id, now=now)

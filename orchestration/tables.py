@@ -9,6 +9,7 @@ import msgspec
 from analytics.swap_activity import SwapActivity
 from analytics.traffic import ModelTraffic
 from orchestration.allocation.plan import Plan
+from orchestration.allocation.setbacks import Setback
 from orchestration.profiling.figures import SizeFigures
 from serving.wire import HostState, SwapReport
 
@@ -84,6 +85,12 @@ def grants_table(plan: Plan) -> dg.MetadataValue:
         ),
         ["host", "grant", "immovable"],
     )
+
+
+def setbacks_table(setbacks: Iterable[Setback]) -> dg.MetadataValue:
+    """Hotswaps that failed lately, which the plan keeps away from for a while."""
+    columns = [field.name for field in msgspec.structs.fields(Setback)]
+    return table((msgspec.structs.asdict(setback) for setback in setbacks), columns)
 
 
 def models_table(plan: Plan) -> dg.MetadataValue:

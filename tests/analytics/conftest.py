@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from tests.ports import free_ports
 
 ADDRESS = "127.0.0.1"
 TOKEN = "a-token-for-tests"
+
+
+def _stopped(task: Path) -> bool:
+    """Whether a thread is stopped by a signal (proc(5), the state after the name)."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 class StoreProcess:
@@ -45,6 +51,9 @@ class StoreProcess:
         """Let it hold its connections and answer nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while not all(_stopped(task) for task in tasks.iterdir()):
+            time.sleep(0.01)  # a thread stops when it next runs
 
     def thaw(self) -> None:
         """Let it go on."""
