@@ -7,6 +7,7 @@ Batch generations that are held to make room for interactive ones wait too, half
 Beside what is there now stands what is to be expected: the forecast of what arrives.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -58,7 +59,8 @@ class ModelDemand(msgspec.Struct, frozen=True, kw_only=True):
     mean_cap: float | None = None
     """The cap it was held to."""
     interactive_expected: Expected = Expected()
-    """Interactive load that will arrive; the load of now where nothing is forecast."""
+    """Interactive load to be served: what will arrive, and what waits; the load of now where
+    nothing is forecast."""
     batch_expected: Expected = Expected()
     batch_backlog_tokens: float = 0.0
     """Work of the batch requests that have not ended, those running included."""
@@ -127,7 +129,7 @@ def offered_work(
         interactive = rows.get((model.name, "interactive"))
         batch = rows.get((model.name, "batch"))
         now = _present(interactive, batch, awake)
-        demand[model.name] = _with_outlook(now, model.name, outlook)
+        demand[model.name] = _with_outlook(now, interactive, model.name, outlook)
     return demand
 
 
@@ -159,7 +161,9 @@ def _present(
     )
 
 
-def _with_outlook(now: ModelDemand, model: str, outlook: Outlook) -> ModelDemand:
+def _with_outlook(
+    now: ModelDemand, row: ModelTraffic | None, model: str, outlook: Outlook
+) -> ModelDemand:
     """What is to be expected added; without a forecast, that all stays as it is."""
     interactive = outlook.forecasts.get((model, "interactive"))
     batch = outlook.forecasts.get((model, "batch"))
@@ -168,7 +172,7 @@ def _with_outlook(now: ModelDemand, model: str, outlook: Outlook) -> ModelDemand
     unended = max(backlog.requests if backlog else 0, now.waiting_batch + now.running_batch)
     return replace(
         now,
-        interactive_expected=_expected(interactive, now.interactive_tokens_per_s),
+        interactive_expected=_to_be_served(row, interactive),
         batch_expected=_expected(batch, now.batch_tokens_per_s),
         batch_backlog_tokens=unended * request_tokens,
         batch_due_tokens_per_s=backlog.due_requests_per_s * request_tokens if backlog else 0.0,
@@ -181,6 +185,19 @@ def _with_outlook(now: ModelDemand, model: str, outlook: Outlook) -> ModelDemand
             batch.peak_concurrency if batch else 0.0, now.waiting_batch + now.running_batch
         ),
     )
+
+
+def _to_be_served(row: ModelTraffic | None, forecast: LoadForecast | None) -> Expected:
+    """What is to come, by the forecast or else as in the window, and what waits."""
+    served, waiting = Expected(), 0.0
+    if row is not None:
+        waiting = _waiting_tokens_per_s(row)
+        mean = row.prompt_tokens_per_s + row.output_tokens_per_s
+        # So many requests of varied length: compound Poisson, lengths as varied as they are long.
+        by_chance = mean * math.sqrt(2.0 / max(1, row.ended))
+        served = Expected(mean_tokens_per_s=mean, sd_tokens_per_s=by_chance)
+    coming = served if forecast is None else _expected(forecast, 0.0)
+    return replace(coming, mean_tokens_per_s=coming.mean_tokens_per_s + waiting)
 
 
 def _expected(forecast: LoadForecast | None, now_tokens_per_s: float) -> Expected:
@@ -211,6 +228,12 @@ def _tokens_per_s(row: ModelTraffic | None, held: int = 0) -> float:
     if row is None:
         return 0.0
     served = row.prompt_tokens_per_s + row.output_tokens_per_s
+    return served + _waiting_tokens_per_s(row, held)
+
+
+def _waiting_tokens_per_s(row: ModelTraffic, held: int = 0) -> float:
+    """Work that waits, as if it should be served within the window."""
+    served = row.prompt_tokens_per_s + row.output_tokens_per_s
     per_request = served * row.window_s / row.ended if row.ended and served else None
     waiting = max(0, row.waiting - held) + HELD_LEFT * row.held
-    return served + waiting * (per_request or ASSUMED_REQUEST_TOKENS) / row.window_s
+    return waiting * (per_request or ASSUMED_REQUEST_TOKENS) / row.window_s

@@ -3,7 +3,7 @@
 Seats that are held stay unless a better one takes their host. What is promised (a minimum, no model
 without any replica while requests wait) is worth every move; more for load is worth one when the
 work it brings in time over the horizon exceeds that of the seat given up, the swap and what it
-disturbs. So noise moves nothing: to be moved back, a host must gain the cost of a move twice.
+disturbs. Gains are taken cautiously and losses too (`seats.CAUTION`), so noise moves nothing.
 """
 
 from collections import defaultdict

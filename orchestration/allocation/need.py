@@ -20,13 +20,14 @@ class Need:
 
     @cached_property
     def interactive(self) -> float:
-        """Interactive load, in replicas."""
-        return self.capacity.replicas(self.demand.interactive_tokens_per_s)
+        """Interactive load to be expected, with what waits, in replicas."""
+        return self.capacity.replicas(self.demand.interactive_expected.mean_tokens_per_s)
 
     @cached_property
     def batch(self) -> float:
-        """Batch load with its backlog, in replicas."""
-        return self.capacity.replicas(self.demand.batch_tokens_per_s)
+        """Batch load with its backlog, or what its deadlines ask for, in replicas."""
+        demand = self.demand
+        return self.capacity.replicas(max(demand.batch_tokens_per_s, demand.batch_due_tokens_per_s))
 
     @cached_property
     def kept_from_batch(self) -> float:
@@ -43,7 +44,14 @@ class Need:
     @cached_property
     def spread(self) -> float:
         """Standard deviation of the interactive load at one instant, in replicas."""
-        return spread(self.interactive, concurrency=self.capacity.concurrency)
+        return spread(
+            self.interactive, concurrency=self.capacity.concurrency, forecast_sd=self.unsure
+        )
+
+    @cached_property
+    def unsure(self) -> float:
+        """Standard deviation of the expected interactive load itself, in replicas."""
+        return self.capacity.replicas(self.demand.interactive_expected.sd_tokens_per_s)
 
     @cached_property
     def enough(self) -> int:
@@ -51,9 +59,13 @@ class Need:
         interactive = enough(self.interactive, self.spread)
         return max(interactive, math.ceil(self.interactive + self.batch + self.kept_from_batch))
 
-    def late(self, replicas: int) -> float:
-        """Interactive load that `replicas` would not serve in time, as is to be expected."""
-        return shortfall(self.interactive, self.spread, replicas)
+    def late(self, replicas: int, *, beyond: float = 0.0) -> float:
+        """Interactive load that `replicas` would not serve in time, as is to be expected.
+
+        If the load is `beyond` what is expected, in standard deviations of that.
+        """
+        load = max(0.0, self.interactive + beyond * self.unsure)
+        return shortfall(load, self.spread, replicas)
 
     def missing(self, replicas: int) -> float:
         """Load that `replicas` would leave undone.

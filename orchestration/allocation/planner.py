@@ -119,8 +119,8 @@ def _moves(
         if place.host in granted and place.model not in granted[place.host]:
             leaving[granted[place.host]].append(place)
     moves = []
-    for slot in chosen:
-        if not leaving[slot.grant] or (slot.seat is not None and slot.seat.held):
+    for slot in sorted(chosen, key=_is_held):
+        if not leaving[slot.grant]:
             continue
         place = leaving[slot.grant].pop(0)
         if place.dedicated_to is not None:
@@ -137,6 +137,11 @@ def _moves(
             )
         )
     return moves
+
+
+def _is_held(slot: Slot) -> bool:
+    """Such a seat moves only to make room: who gains comes first."""
+    return slot.seat is not None and slot.seat.held
 
 
 def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, cost: MoveCost) -> str:

@@ -49,6 +49,8 @@ def verdict(need: Need, pool: Sequence[Place], before: int, after: int) -> str:
 
 def _gain(seat: Seat, need: Need) -> str:
     model, demand = need.model, need.demand
+    if seat.held:
+        return f"{model.name} makes room on another host for a model that fits nowhere else"
     replicas = _count(seat.number - 1, "replica")
     match seat.rank:
         case Rank.MINIMUM:
