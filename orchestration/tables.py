@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import msgspec
 
+from analytics.swap_activity import SwapActivity
 from analytics.traffic import ModelTraffic
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.setbacks import Setback
@@ -145,6 +146,36 @@ def swaps_table(reports: Iterable[SwapReport]) -> dg.MetadataValue:
                 "error": r.error,
             }
             for r in reports
+        ),
+        columns,
+    )
+
+
+def swap_activity_table(rows: Iterable[SwapActivity]) -> dg.MetadataValue:
+    """Planned hotswaps and switches within grants, apart, one row a host and kind."""
+    columns = [
+        "host",
+        "kind",
+        "made",
+        "failed",
+        "took p50 s",
+        "waited p50 s",
+        "handed back",
+        "latest",
+    ]
+    return table(
+        (
+            {
+                "host": row.host,
+                "kind": row.kind,
+                "made": row.committed,
+                "failed": row.failed,
+                "took p50 s": row.took_p50_s,
+                "waited p50 s": row.waited_p50_s,
+                "handed back": row.handed_back,
+                "latest": row.latest_model,
+            }
+            for row in rows
         ),
         columns,
     )

@@ -10,6 +10,9 @@ from typing import Any
 
 import dagster as dg
 
+from analytics.errors import StoreError
+from analytics.swap_activity import SwapActivity, swap_activity
+from analytics.traffic import TrafficReader
 from orchestration import tables
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.snapshot import host_client, read_state
@@ -21,6 +24,7 @@ from serving.wire import HostState
 
 VERIFY_S = 10.0
 VERIFY_EVERY_S = 0.1
+ACTIVITY_OF_S = 600.0
 MINIMUM_CHECK = "minimum_replicas"
 
 States = Mapping[str, HostState | None]
@@ -66,10 +70,12 @@ def serving_metadata(model: ModelSettings, states: States) -> dict[str, Any]:
     """A model's serving state, for materializations and observations."""
     hosts = hosts_of(model.name, states)
     serving = [state for host in hosts if (state := states[host]) is not None]
+    may = [host for host, state in states.items() if state and model.name in state.grant]
     return {
         "replicas": len(hosts),
         "replicas wanted": f"{model.min_replicas} to {model.max_replicas}",
         "replica hosts": ", ".join(hosts) or "none",
+        "hosts that may serve it": ", ".join(may) or "none",
         "running": sum(s.running.interactive + s.running.batch for s in serving),
         "waiting on hosts": sum(s.waiting.interactive + s.waiting.batch for s in serving),
     }
@@ -128,7 +134,8 @@ def _graph(
         installation: Installation,
     ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         states = settled_states(installation.fleet, installation.state, plan, swaps)
-        yield from _materialized(outs, plan, swaps, states)
+        activity = _swap_activity(installation) if swaps or plan.changed else []
+        yield from _materialized(outs, plan, swaps, states, activity)
         yield from (_minimum(model, states) for model in outs.values())
         _fail_if_any_failed(plan, swaps, states)
 
@@ -205,7 +212,11 @@ def _serves_one_of(state: HostState, models: tuple[str, ...]) -> bool:
 
 
 def _materialized(
-    outs: Mapping[str, ModelSettings], plan: Plan, swaps: list[SwapResult], states: States
+    outs: Mapping[str, ModelSettings],
+    plan: Plan,
+    swaps: list[SwapResult],
+    states: States,
+    activity: list[SwapActivity],
 ) -> Iterator[dg.Output[None]]:
     """The models whose hosts changed: by this plan's hotswaps, or since the plan before."""
     reports = [swap.report for swap in swaps if swap.report is not None]
@@ -218,8 +229,20 @@ def _materialized(
                 "why": plan.verdicts[model.name],
                 "hosts": tables.hosts_table(states),
                 "hotswaps": tables.swaps_table(reports),
+                "hotswaps and switches of the last minutes": tables.swap_activity_table(activity),
             }
             yield dg.Output(None, name, metadata=metadata)
+
+
+def _swap_activity(installation: Installation) -> list[SwapActivity]:
+    """What hosts did lately, switches too; nothing while the store is away."""
+    store, state = installation.fleet.store, installation.state
+    try:
+        with TrafficReader(store.address, store.port, state.token("store")) as reader:
+            return swap_activity(reader, ACTIVITY_OF_S)
+    except StoreError as error:
+        dg.get_dagster_logger().warning(f"what hosts did lately is not known: {error}")
+        return []
 
 
 def _minimum(model: ModelSettings, states: States) -> dg.AssetCheckResult:

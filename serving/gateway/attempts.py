@@ -51,7 +51,7 @@ class AttemptRunner:
         model, request_class = generation.model, generation.request_class
         with (
             Whereabouts(self._census, model, request_class) as whereabouts,
-            self.queues.place(model, request_class, len(generation.prompt_token_ids)) as place,
+            self.queues.place(model, request_class, lambda: generation.kept_tokens) as place,
         ):
             try:
                 await self._drive(trip, sink, whereabouts, place)

@@ -1,11 +1,11 @@
-"""What waits for each model: requests that no host has taken, and those without a first token.
+"""What waits for each model, and what hosts would compute again: as this gateway knows it.
 
 The one owner of these. Each generation has a place here while it is driven; what is done about
 those that wait is decided by `serving.switching`.
 """
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,14 +15,14 @@ from serving.wire import RequestClass
 
 @dataclass
 class _Line:
-    """The generations of one model that wait, in the order in which they began to."""
+    """The generations of one model."""
 
     waiting: dict[RequestClass, dict["Place", float]] = field(
         default_factory=lambda: {"interactive": {}, "batch": {}}
     )
-    """Since when (monotonic) no host has them."""
-    unanswered: dict["Place", int] = field(default_factory=dict)
-    """Interactive ones without a first token: tokens of their prompts."""
+    """Since when (monotonic) no host has them, in the order in which they began to wait."""
+    unanswered: dict["Place", None] = field(default_factory=dict)
+    """Interactive ones without a first token."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,25 @@ class Waiting:
 
 
 class Queues:
-    """Places of generations, by model."""
+    """Places of generations, by model and by host."""
 
     def __init__(self, rates: PrefillRates) -> None:
         self._rates = rates
         self._lines: dict[str, _Line] = {}
-        self._unanswered: Counter[str] = Counter()
+        self._on_host: defaultdict[str, set[Place]] = defaultdict(set)
+        """Interactive ones only."""
         self._on_change: Callable[[], None] = lambda: None
 
     def on_change(self, call: Callable[[], None]) -> None:
         """Call `call()` whenever a generation waits, is answered, or leaves a host."""
         self._on_change = call
 
-    def place(self, model: str, request_class: RequestClass, prompt_tokens: int) -> "Place":
-        """A generation's place, from when it is entered; its model's line is made here."""
+    def place(
+        self, model: str, request_class: RequestClass, kept_tokens: Callable[[], int]
+    ) -> "Place":
+        """A generation's place; `kept_tokens` says what it would compute again elsewhere."""
         line = self._lines.setdefault(model, _Line())
-        return Place(self, line, request_class, prompt_tokens)
+        return Place(self, line, model, request_class, kept_tokens)
 
     def waiting(self) -> Iterator[Waiting]:
         """Every model that something waits for."""
@@ -69,23 +72,27 @@ class Queues:
                     batch=len(batch),
                     interactive_wait_s=now - next(iter(interactive.values()), now),
                     batch_wait_s=now - next(iter(batch.values()), now),
-                    prompt_work_s=self._work_s(model, line),
+                    prompt_work_s=sum(map(self._compute_s, line.unanswered)),
                 )
 
     def unanswered(self, host: str) -> int:
         """Interactive generations on `host` without a first token."""
-        return self._unanswered[host]
+        return sum(not place.is_answered for place in self._on_host[host])
 
-    def _work_s(self, model: str, line: _Line) -> float:
-        fastest = self._rates.fastest_tokens_per_s(model)
-        return 0.0 if fastest is None else sum(line.unanswered.values()) / fastest
+    def resume_s(self, host: str) -> float:
+        """How long it takes to compute again what the interactive ones on `host` have computed."""
+        return sum(self._compute_s(place) for place in self._on_host[host] if place.is_answered)
 
-    def moved(self, *, leaves: str | None, enters: str | None, answered: bool) -> None:
-        """An interactive generation is on another host than it was, or has its first token."""
-        if leaves is not None:
-            self._unanswered[leaves] -= 1
-        if enters is not None and not answered:
-            self._unanswered[enters] += 1
+    def _compute_s(self, place: "Place") -> float:
+        fastest = self._rates.fastest_tokens_per_s(place.model)
+        return 0.0 if fastest is None else place.kept_tokens() / fastest
+
+    def moved(self, place: "Place", host: str | None) -> None:
+        """An interactive generation goes to `host`; None: no host has it."""
+        if place.host is not None:
+            self._on_host[place.host].discard(place)
+        if host is not None:
+            self._on_host[host].add(place)
 
     def changed(self) -> None:
         """Tell who wants to know."""
@@ -96,12 +103,21 @@ class Place:
     """One generation: it waits, is on a host, is answered; a context manager that leaves."""
 
     def __init__(
-        self, queues: Queues, line: _Line, request_class: RequestClass, prompt_tokens: int
+        self,
+        queues: Queues,
+        line: _Line,
+        model: str,
+        request_class: RequestClass,
+        kept_tokens: Callable[[], int],
     ) -> None:
-        self._queues, self._line = queues, line
-        self._class, self._prompt_tokens = request_class, prompt_tokens
-        self._answered = request_class == "batch"
-        self._host: str | None = None
+        self.model, self.kept_tokens = model, kept_tokens
+        self.host: str | None = None
+        self._queues, self._line, self._class = queues, line, request_class
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it has its first token; a batch one counts as if it had."""
+        return self not in self._line.unanswered
 
     def wait(self) -> None:
         """No host has it."""
@@ -116,27 +132,23 @@ class Place:
 
     def answered(self) -> None:
         """It has its first token."""
-        if not self._answered:
-            self._leave_unanswered()
+        if not self.is_answered:
+            del self._line.unanswered[self]
             self._queues.changed()
 
     def __enter__(self) -> "Place":
-        if not self._answered:
-            self._line.unanswered[self] = self._prompt_tokens
+        if self._class == "interactive":
+            self._line.unanswered[self] = None
         self.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._line.waiting[self._class].pop(self, None)
-        self._leave_unanswered()
+        self._line.unanswered.pop(self, None)
+        self._go(None)
         self._queues.changed()
 
-    def _leave_unanswered(self) -> None:
-        self._go(None)
-        self._answered = True
-        self._line.unanswered.pop(self, None)
-
     def _go(self, host: str | None) -> None:
-        leaves = None if self._answered else self._host
-        self._queues.moved(leaves=leaves, enters=host, answered=self._answered)
-        self._host = host
+        if self._class == "interactive":
+            self._queues.moved(self, host)
+        self.host = host

@@ -6,6 +6,7 @@ import polars
 import pytest
 
 from analytics.events import EVENT_TYPES, Event
+from analytics.swap_activity import swap_activity
 from analytics.traffic import ModelTraffic
 from tests.analytics.conftest import StoreProcess
 from tests.analytics.samples import (
@@ -214,9 +215,9 @@ def test_swap_times_are_by_tier_and_by_gap(store: StoreProcess) -> None:
     with store.reader() as reader:
         rows = reader.query("FROM swap_times").rows()
     assert rows == [
-        ("asleep", True, 3, 2.0, pytest.approx(2.98), 0.2, pytest.approx(0.298), 3),
-        ("asleep", False, 1, 9.0, 9.0, 0.0, 0.0, 1),
-        ("disk", True, 1, 20.0, 20.0, 19.0, 19.0, 1),
+        ("planned", "asleep", True, 3, 2.0, pytest.approx(2.98), 0.2, pytest.approx(0.298), 3),
+        ("planned", "asleep", False, 1, 9.0, 9.0, 0.0, 0.0, 1),
+        ("planned", "disk", True, 1, 20.0, 20.0, 19.0, 19.0, 1),
     ]
 
 
@@ -248,6 +249,25 @@ def test_decisions_are_plans_and_evaluations_latest_first(store: StoreProcess) -
         ("evaluation", "nothing to move. a stays", ["planned moves are frozen"]),
         ("plan", "sensor", []),
     ]
+
+
+def test_switches_are_told_apart_from_planned_hotswaps(store: StoreProcess) -> None:
+    now = time.time()
+    switch = {"kind": "switch", "asked_by": "gateway", "plan_id": 3, "from_model": "a"}
+    record(
+        store,
+        swap(ended_at=now - 9, from_model="a", total_s=4.0),
+        swap(ended_at=now - 8, total_s=1.0, waited_s=0.2, **switch),
+        swap(ended_at=now - 7, to_model="n", total_s=3.0, waited_s=0.4, **switch),
+        swap(ended_at=now - 6, outcome="rolled_back", waited_s=0.3, **switch),
+        swap(ended_at=now - 900, **switch),
+    )
+    with store.reader() as reader:
+        planned, switched = swap_activity(reader, 60)
+    assert (planned.kind, planned.committed, planned.took_p50_s) == ("planned", 1, 4.0)
+    assert planned.waited_p50_s is None
+    assert (switched.kind, switched.committed, switched.failed) == ("switch", 2, 1)
+    assert (switched.took_p50_s, switched.waited_p50_s) == (2.0, pytest.approx(0.3))
 
 
 def test_squeezed_batch_is_a_mean_over_the_window_summed_over_hosts(store: StoreProcess) -> None:

@@ -81,7 +81,7 @@ class Scene:
 
     @contextmanager
     def request(self, model: str, count: int = 1) -> Iterator[list[Place]]:
-        places = [self.queues.place(model, "interactive", 10) for _ in range(count)]
+        places = [self.queues.place(model, "interactive", lambda: 10) for _ in range(count)]
         for place in places:
             place.__enter__()
         try:

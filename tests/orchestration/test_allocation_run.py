@@ -17,7 +17,7 @@ from orchestration.assembly import build_definitions
 from orchestration.errors import AllocationUnderWay
 from orchestration.hotswaps import Hotswaps, orders
 from orchestration.names import PLAN, TRAFFIC, TRIGGER_TAG, serving_key
-from serving.wire import SwapCommand
+from serving.wire import Grant, SwapCommand
 from tests.fakes.engine import FakeEngines, Step
 from tests.fakes.host import wait_until
 from tests.orchestration.conftest import Rig, RigMaker
@@ -107,6 +107,30 @@ def test_a_run_tells_every_host_what_to_have_ready(
         other = {"a": "b", "b": "a"}[rig.awake()[name] or ""]
         with host.client() as client:
             assert client.state().standbys == [other]
+
+
+def test_a_run_tells_every_host_its_grant_also_when_nothing_moves(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig({"a": {"min_replicas": 1}, "b": {"min_replicas": 1}}, {"h-0": "a", "h-1": "b"})
+
+    assert allocate(rig, instance).success
+    assert allocate(rig, instance).success
+
+    assert rig.grants() == {"h-0": ("a",), "h-1": ("b",)}
+
+
+def test_a_host_with_another_grant_is_told_the_plans(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig({"a": {"min_replicas": 1}, "b": {}}, {"h-0": "a"})
+    with rig.hosts["h-0"].client() as client:
+        client.grant(Grant(plan_id=1, models=("a", "b")))
+    before = rig.hosts["h-0"].engines.log[:]
+
+    assert allocate(rig, instance).success
+    assert rig.grants() == {"h-0": ("a",)}, "no host is shared in this fleet"
+    assert rig.hosts["h-0"].engines.log == before, "and nothing was swapped for it"
 
 
 def test_the_plan_is_recorded_in_the_store_and_for_the_next_plan(
