@@ -19,7 +19,8 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="Which: `loop`, the whole loop, `swap`, hotswaps, or `coserve`, both classes."
+            help="Which: `loop`, the whole loop, `swap`, hotswaps, `coserve`, both classes, or "
+            "`plan`, the planner alone."
         ),
     ],
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
