@@ -66,8 +66,10 @@ class ModelDemand(msgspec.Struct, frozen=True, kw_only=True):
     """Work of the batch requests that have not ended, those running included."""
     batch_due_tokens_per_s: float = 0.0
     """The least rate of batch work at which all deadlines are kept."""
-    activity: float = 0.0
-    """Share of the last hour or so in which a request of the model was present."""
+    activity: float | None = None
+    """Share of the last hour or so in which a request of the model was present; None: not known."""
+    usual_tokens_per_s: float = 0.0
+    """Interactive work that arrived, averaged over about half an hour; 0 while not known."""
     peak_interactive: float = 0.0
     """Most interactive requests present at once in the last hour or so."""
     peak_batch: float = 0.0
@@ -176,7 +178,8 @@ def _with_outlook(
         batch_expected=_expected(batch, now.batch_tokens_per_s),
         batch_backlog_tokens=unended * request_tokens,
         batch_due_tokens_per_s=backlog.due_requests_per_s * request_tokens if backlog else 0.0,
-        activity=_activity(now, interactive, batch),
+        activity=_activity(interactive, batch),
+        usual_tokens_per_s=interactive.long_tokens_per_s if interactive else 0.0,
         peak_interactive=max(
             interactive.peak_concurrency if interactive else 0.0,
             now.waiting_interactive + now.running_interactive,
@@ -208,16 +211,12 @@ def _expected(forecast: LoadForecast | None, now_tokens_per_s: float) -> Expecte
     )
 
 
-def _activity(
-    now: ModelDemand, interactive: LoadForecast | None, batch: LoadForecast | None
-) -> float:
-    """Of both classes, as if they came independently; all or nothing where nothing is known."""
-    if interactive is None and batch is None:
-        return float(now.present_now)
-    absent = 1.0
-    for forecast in (interactive, batch):
-        absent *= 1.0 - (forecast.activity if forecast is not None else 0.0)
-    return 1.0 - absent
+def _activity(interactive: LoadForecast | None, batch: LoadForecast | None) -> float | None:
+    """Of both classes, as if they came independently."""
+    known = [forecast for forecast in (interactive, batch) if forecast is not None]
+    if not known:
+        return None
+    return 1.0 - math.prod(1.0 - forecast.activity for forecast in known)
 
 
 def _tokens_per_s(row: ModelTraffic | None, held: int = 0) -> float:

@@ -1,7 +1,7 @@
 """Need: the demand of a model in units of what one of its replicas does."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from orchestration.allocation.capacity import Capacity
@@ -17,6 +17,13 @@ class Need:
     model: ModelSettings
     demand: ModelDemand
     capacity: Capacity
+
+    def at_least(self, replicas: int) -> "Need":
+        """The same with a higher minimum, if `replicas` is above the model's own."""
+        if replicas <= self.model.min_replicas:
+            return self
+        model = self.model.model_copy(update={"min_replicas": replicas})
+        return replace(self, model=model)
 
     @cached_property
     def interactive(self) -> float:

@@ -15,6 +15,7 @@ from orchestration.allocation.assignment import assign
 from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import NO_OUTLOOK, Outlook, offered_work
 from orchestration.allocation.matching import Grant
+from orchestration.allocation.memory import fits
 from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
 from orchestration.allocation.overrides import Override, Replicas
@@ -70,7 +71,9 @@ def propose(
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models
     }
-    sharing = shared_sets(fleet, needs, pool) if fleet.allocation.time_sharing else Sharing()
+    sharing = Sharing()
+    if fleet.allocation.time_sharing:
+        sharing = shared_sets(needs, pool, fits(fleet, host_states))
     cost = MoveCost(swap_cost)
     chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
     granted = assign(pool, [slot.grant for slot in chosen], cost)

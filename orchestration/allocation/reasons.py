@@ -53,6 +53,9 @@ def _gain(seat: Seat, need: Need) -> str:
         return f"{model.name} makes room on another host for a model that fits nowhere else"
     replicas = _count(seat.number - 1, "replica")
     match seat.rank:
+        case Rank.MINIMUM if seat.number > model.min_replicas:
+            asked = f"asked for {demand.activity or 0:.0%} of the time"
+            return f"{model.name} has {replicas} of its own and is {asked}, {_load(need)}"
         case Rank.MINIMUM:
             return f"{model.name} has {replicas}, its minimum is {model.min_replicas}"
         case Rank.WAITING:
