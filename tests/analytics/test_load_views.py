@@ -6,11 +6,11 @@ import time
 import pytest
 
 from analytics.errors import StoreUnreachable
-from analytics.events import EVENT_TYPES, Event
+from analytics.events import Event
 from analytics.forecast import BUCKET_S, LoadForecast, OfferedLoad
 from analytics.history import LATE_S, LoadHistory
 from analytics.traffic import TrafficReader
-from tests.analytics.conftest import StoreProcess
+from tests.analytics.conftest import StoreProcess, record
 from tests.analytics.samples import arrived, ended, gateway_sample, swap
 
 AHEAD_S = 60.0
@@ -20,18 +20,8 @@ AHEAD_S = 60.0
 @pytest.fixture
 def store(shared_store: StoreProcess) -> StoreProcess:
     """A running store whose tables are empty."""
-    with shared_store.reader() as reader:
-        for event_type in EVENT_TYPES:
-            reader.query(f"DELETE FROM {event_type.table}")
+    shared_store.empty()
     return shared_store
-
-
-def record(store: StoreProcess, *events: Event) -> None:
-    writer = store.writer()
-    for event in events:
-        writer.append(event)
-    writer.close(timeout_s=60)
-    assert writer.dropped == 0
 
 
 def request(number: int, from_s: float, to_s: float | None, **changes: object) -> list[Event]:
