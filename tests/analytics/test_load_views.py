@@ -90,7 +90,7 @@ def test_arrivals_by_slot(store: StoreProcess) -> None:
     record(store, *[e for n, at in enumerate((10.0, 899.0, 900.0)) for e in request(n, at, None)])
     with store.reader() as reader:
         rows = reader.query("FROM arrivals_by_slot(0.0, 2000.0, 900.0)")
-    assert rows.select("slot", "arrivals").rows() == [(0, 2.0), (1, 1.0)]
+    assert rows.select("bucket", "arrivals").rows() == [(0, 2.0), (1, 1.0)]
 
 
 def test_the_store_and_the_simulator_count_and_forecast_the_same(store: StoreProcess) -> None:

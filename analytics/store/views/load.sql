@@ -108,14 +108,14 @@ ORDER BY bucket;
 -- Arrivals in slots of slot_s seconds, for the shape of days and weeks.
 CREATE OR REPLACE MACRO arrivals_by_slot(since_s, until_s, slot_s) AS TABLE
 SELECT
-    floor(arrived_at / slot_s)::BIGINT AS slot,
+    floor(arrived_at / slot_s)::BIGINT AS bucket,
     model,
     request_class,
     count(*)::DOUBLE AS arrivals
 FROM request_arrivals
 WHERE arrived_at >= since_s AND arrived_at < until_s
 GROUP BY ALL
-ORDER BY slot;
+ORDER BY bucket;
 
 -- Batch requests of the last day that have not ended, one row a model. Of those without a recorded
 -- end only as many as the gateway has now, the latest. due_requests_per_s: the least rate at which
