@@ -20,6 +20,7 @@ Benchmark = Callable[[Setting], list[Row]]
 _BENCHMARKS = {
     "coserve": "benchmarks.coserve:measure",
     "loop": "benchmarks.loop:measure",
+    "reaction": "benchmarks.reaction:measure",
     "swap": "benchmarks.swap:measure",
 }
 """Name to `module:function`."""
