@@ -19,6 +19,7 @@ Benchmark = Callable[[Setting], list[Row]]
 
 _BENCHMARKS = {
     "coserve": "benchmarks.coserve:measure",
+    "failover": "benchmarks.failover:measure",
     "loop": "benchmarks.loop:measure",
     "reaction": "benchmarks.reaction:measure",
     "swap": "benchmarks.swap:measure",

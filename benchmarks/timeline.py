@@ -43,6 +43,12 @@ class Parts(NamedTuple):
         """From the cause to the end of the hotswap."""
         return sum(self)
 
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{called} {taken_s:.2f}"
+            for called, taken_s in zip(PART_NAMES.values(), self, strict=True)
+        )
+
 
 PART_NAMES = {
     "sensor_s": "sensor",
@@ -61,6 +67,7 @@ class Timeline:
     Times are seconds since the epoch.
     """
 
+    model: str
     host: str
     from_tier: str
     caused_at: float
@@ -96,6 +103,7 @@ def read_timeline(
     swap = instance.until(recorded, what, limit_s=RECORDED_LIMIT_S)
     run = instance.graphql(_RUN, run=swap["run_id"])["runOrError"]
     return Timeline(
+        model=model,
         host=swap["host"],
         from_tier=swap["from_tier"],
         caused_at=caused_at,

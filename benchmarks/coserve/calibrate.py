@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from benchmarks.coserve.ceiling import ProfilePoint
 from benchmarks.coserve.segment import Load, require_served, run_segment
-from benchmarks.coserve.streams import Endpoint, Stream
-from benchmarks.coserve.workload import Question, Size, bursts, window_s
+from benchmarks.coserve.workload import Size, bursts, window_s
 from benchmarks.statistics import median
+from benchmarks.streams import Endpoint, Question, Stream
 
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _PROFILE_TOKENS = 40

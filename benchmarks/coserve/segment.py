@@ -13,9 +13,9 @@ from itertools import count
 
 import httpx
 
-from benchmarks.coserve.streams import Endpoint, Stream
-from benchmarks.coserve.workload import Arrival, Question
+from benchmarks.coserve.workload import Arrival
 from benchmarks.setting import BenchmarkUnable
+from benchmarks.streams import Endpoint, Question, Stream
 
 _LIMIT_S = 180.0
 _SETTLE_S = 1.0

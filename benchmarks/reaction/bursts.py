@@ -27,12 +27,10 @@ def react(instance: Instance, times: int, burst: int) -> list[Reaction]:
         for number in range(times):
             _wait_for_cooldown(instance, reader)
             reaction = _react(instance, reader, number * burst, burst)
-            parts = reaction.timeline.parts
             instance.say(
                 f"{reaction.model} ({reaction.timeline.from_tier}): first token after "
-                f"{reaction.first_token_s:.2f} s (sensor {parts.sensor_s:.2f}, run start "
-                f"{parts.run_start_s:.2f}, plan {parts.plan_s:.2f}, op {parts.op_s:.2f}, "
-                f"hotswap {parts.hotswap_s:.2f}, then {reaction.after_hotswap_s:.2f})"
+                f"{reaction.first_token_s:.2f} s ({reaction.timeline.parts}, "
+                f"then {reaction.after_hotswap_s:.2f})"
             )
             found.append(reaction)
     return found

@@ -9,6 +9,7 @@ CAUSED_AT = 1000.0
 def timeline(hotswap_s: float = 0.5) -> Timeline:
     """Half a second of sensor, one of run start, a quarter each of plan and op, and the hotswap."""
     return Timeline(
+        model="a",
         host="host-1",
         from_tier="asleep",
         caused_at=CAUSED_AT,

@@ -8,7 +8,14 @@ import httpx
 import msgspec
 
 from benchmarks.chat import Chunk, chat_body
-from benchmarks.coserve.workload import Question
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one request asks for: exactly so many greedy tokens."""
+
+    text: str
+    max_tokens: int
 
 
 @dataclass(frozen=True)
