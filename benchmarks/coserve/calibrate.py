@@ -24,6 +24,7 @@ _SEED = 7
 class Alone:
     """Interactive work of one size with nothing beside it."""
 
+    ttft_p50_s: float
     tpot_p50_s: float
 
 
@@ -32,7 +33,11 @@ def measure_alone(endpoint: Endpoint, size: Size, texts: Sequence[str]) -> Alone
     arrivals = bursts(size, texts, _SEED, number=_BURSTS, mean_tokens=_BURST_TOKENS)
     name = f"calibration-{size.name}"
     segment = run_segment(endpoint, Load(name, arrivals, window_s=window_s(_BURSTS)))
-    return Alone(median([stream.tpot_s for stream in segment.interactive]))
+    streams = segment.interactive
+    return Alone(
+        ttft_p50_s=median([stream.ttft_s for stream in streams]),
+        tpot_p50_s=median([stream.tpot_s for stream in streams]),
+    )
 
 
 def measure_profile(endpoint: Endpoint, slots: int) -> list[ProfilePoint]:
