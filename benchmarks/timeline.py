@@ -101,7 +101,7 @@ def read_timeline(
 
     what = f"the planned hotswap to {model} in the store"
     swap = instance.until(recorded, what, limit_s=RECORDED_LIMIT_S)
-    run = instance.graphql(_RUN, run=swap["run_id"])["runOrError"]
+    run = _run(instance, swap["run_id"])
     return Timeline(
         model=model,
         host=swap["host"],
@@ -113,6 +113,16 @@ def read_timeline(
         swap_began_at=swap["ended_at"] - swap["total_s"],
         swapped_at=swap["ended_at"],
     )
+
+
+def run_created_at(instance: Instance, run_id: str) -> float:
+    """When a run was created, in seconds since the epoch."""
+    return _run(instance, run_id)["creationTime"]
+
+
+def _run(instance: Instance, run_id: str) -> dict[str, float]:
+    times: dict[str, float] = instance.graphql(_RUN, run=run_id)["runOrError"]
+    return times
 
 
 def part_rows(what: str, parts: Sequence[Parts]) -> list[Row]:

@@ -14,6 +14,7 @@ from itertools import count
 import httpx
 
 from benchmarks.coserve.workload import Arrival
+from benchmarks.open_loop import Due, send_when_due
 from benchmarks.setting import BenchmarkUnable
 from benchmarks.streams import Endpoint, Question, Stream
 
@@ -93,15 +94,16 @@ async def _run(endpoint: Endpoint, load: Load) -> Segment:
 async def _open_loop(
     client: httpx.AsyncClient, endpoint: Endpoint, load: Load, began: float
 ) -> list[Stream]:
-    streams: list[Stream] = []
-    async with asyncio.TaskGroup() as group:
-        for number, arrival in enumerate(load.arrivals):
-            await asyncio.sleep(max(0.0, began + arrival.at_s - time.monotonic()))
-            stream = Stream(f"{load.name}-i{number}", arrival.question)
-            body = endpoint.body(arrival.question, batch=False, salt=load.name)
-            streams.append(stream)
-            group.create_task(stream.read(client, endpoint.url, body))
-    return streams
+    due = [
+        Due(
+            arrival.at_s,
+            Stream(f"{load.name}-i{number}", arrival.question),
+            endpoint.body(arrival.question, batch=False, salt=load.name),
+        )
+        for number, arrival in enumerate(load.arrivals)
+    ]
+    await send_when_due(client, endpoint.url, due, began)
+    return [each.stream for each in due]
 
 
 class _BatchPool:

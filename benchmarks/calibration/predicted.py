@@ -1,0 +1,65 @@
+"""The same requests through the simulator. Pure."""
+
+import polars as pl
+
+from benchmarks.calibration.samples import Answered, CalibrationSamples
+from serving.config import Fleet
+from simulation.cluster import Cluster
+from simulation.engine import Request
+from simulation.policies.planned import Planned
+from simulation.replay import Replayed, replay
+from simulation.service import ServiceModel, SwapTimes
+from simulation.setting import Assumptions
+from simulation.trace import Trace, trace_of
+
+
+def predict(samples: CalibrationSamples, fleet: Fleet, assumed: Assumptions) -> Replayed:
+    """What the simulator says of the trace as it was sent, under the fleet's own planner."""
+    trace = _sent(samples, fleet)
+    service = ServiceModel(
+        step_s=assumed.step_s,
+        token_s=assumed.token_s,
+        prefill_token_s=assumed.prefill_token_s,
+        chunk_tokens=assumed.chunk_tokens,
+        slots=assumed.slots,
+    )
+    cap = max(1, service.largest_batch(assumed.tpot_s))
+    cluster = Cluster(
+        [service] * len(trace.models),
+        len(fleet.hosts),
+        room=assumed.models_in_host_memory,
+        swap_times=SwapTimes(assumed.swap_asleep_s, assumed.swap_disk_s),
+        batch_cap=[cap] * len(trace.models),
+    )
+    cluster.preload([], 0.0)
+    return replay(trace, cluster, Planned(fleet, reaction_s=assumed.reaction_s))
+
+
+def as_answered(request: Request, fleet: Fleet) -> Answered:
+    """A simulated request in the form of a real one."""
+    return Answered(
+        arrived_s=request.arrived_at,
+        model=fleet.models[request.model].name,
+        batch=request.batch,
+        prompt_tokens=request.input_tokens,
+        output_tokens=request.output_tokens,
+        ttft_s=request.ttft_s,
+        tpot_s=request.tpot_s,
+        ended_s=request.ended_at,
+    )
+
+
+def _sent(samples: CalibrationSamples, fleet: Fleet) -> Trace:
+    """The requests with the lengths and times they really had."""
+    rows = [
+        (
+            each.arrived_s,
+            each.model,
+            each.prompt_tokens,
+            each.output_tokens,
+            "batch" if each.batch else "interactive",
+        )
+        for each in samples.answered
+    ]
+    columns = ["arrival_s", "model", "input_tokens", "output_tokens", "class"]
+    return trace_of(pl.DataFrame(rows, schema=columns, orient="row"))
