@@ -1,6 +1,6 @@
 """The same requests through the simulator. Pure."""
 
-import polars as pl
+import numpy as np
 
 from benchmarks.calibration.samples import Answered, CalibrationSamples
 from serving.config import Fleet
@@ -10,7 +10,7 @@ from simulation.policies.planned import Planned
 from simulation.replay import Replayed, replay
 from simulation.service import ServiceModel, SwapTimes
 from simulation.setting import Assumptions
-from simulation.trace import Trace, trace_of
+from simulation.trace import Trace
 
 
 def predict(samples: CalibrationSamples, fleet: Fleet, assumed: Assumptions) -> Replayed:
@@ -31,7 +31,6 @@ def predict(samples: CalibrationSamples, fleet: Fleet, assumed: Assumptions) -> 
         swap_times=SwapTimes(assumed.swap_asleep_s, assumed.swap_disk_s),
         batch_cap=[cap] * len(trace.models),
     )
-    cluster.preload([], 0.0)
     return replay(trace, cluster, Planned(fleet, reaction_s=assumed.reaction_s))
 
 
@@ -51,15 +50,13 @@ def as_answered(request: Request, fleet: Fleet) -> Answered:
 
 def _sent(samples: CalibrationSamples, fleet: Fleet) -> Trace:
     """The requests with the lengths and times they really had."""
-    rows = [
-        (
-            each.arrived_s,
-            each.model,
-            each.prompt_tokens,
-            each.output_tokens,
-            "batch" if each.batch else "interactive",
-        )
-        for each in samples.answered
-    ]
-    columns = ["arrival_s", "model", "input_tokens", "output_tokens", "class"]
-    return trace_of(pl.DataFrame(rows, schema=columns, orient="row"))
+    requests = sorted(samples.answered, key=lambda each: each.arrived_s)
+    names = [model.name for model in fleet.models]
+    return Trace(
+        models=names,
+        arrival_s=np.array([each.arrived_s for each in requests]),
+        model=np.array([names.index(each.model) for each in requests]),
+        input_tokens=np.array([each.prompt_tokens for each in requests]),
+        output_tokens=np.array([each.output_tokens for each in requests]),
+        batch=np.array([each.batch for each in requests]),
+    )
