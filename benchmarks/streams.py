@@ -2,12 +2,14 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import httpx
 import msgspec
 
 from benchmarks.chat import Chunk, chat_body
+from benchmarks.setting import BenchmarkUnable
 
 
 @dataclass(frozen=True)
@@ -105,3 +107,14 @@ class Stream:
         until = sum(at < ended for at in self.times)
         at = [0, *self.counts]
         return at[until] - at[before]
+
+
+def require_served(streams: Sequence[Stream], where: str) -> None:
+    """Raise BenchmarkUnable unless every one of them came whole."""
+    for stream in streams:
+        if stream.error is not None or stream.ended_at is None:
+            raise BenchmarkUnable(
+                f"{stream.request_id} was not served: {stream.error}",
+                where=where,
+                fix="Look at the servers' logs.",
+            )

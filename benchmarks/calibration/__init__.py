@@ -6,6 +6,7 @@ batch-size profile and the recorded hotswaps of the same run, and the same reque
 
 import time
 
+from benchmarks.calibration.engines import measure_engines
 from benchmarks.calibration.fitting import assumptions
 from benchmarks.calibration.fleet import TENANTS, calibration_fleet
 from benchmarks.calibration.plots import write_plots
@@ -13,7 +14,7 @@ from benchmarks.calibration.predicted import as_answered, predict
 from benchmarks.calibration.recorded import read_answered, read_prefills, read_swaps
 from benchmarks.calibration.rows import Outcome, rows_of
 from benchmarks.calibration.samples import CalibrationSamples
-from benchmarks.calibration.sending import prefills, profile, send
+from benchmarks.calibration.sending import send
 from benchmarks.calibration.workload import made_trace, small_slice
 from benchmarks.figures import Row
 from benchmarks.instance import Instance, started_instance
@@ -47,22 +48,22 @@ def _trace(setting: Setting) -> Trace:
 
 
 def _sample(instance: Instance, trace: Trace) -> CalibrationSamples:
-    """Measure each host's engine, then send the trace."""
+    """Send the trace, and measure each host's engine before and after it."""
     instance.wait_ready()
-    awake = instance.fleet.models[: len(instance.fleet.hosts)]
     for host in instance.fleet.hosts:
         instance.wait_for_tiers(host.name)
-    instance.say("TPOT by batch size, and prompts alone")
-    points = [point for model in awake for point in profile(instance, model.name)]
-    alone = [stream for model in awake for stream in prefills(instance, model.name)]
+    before = measure_engines(instance, "before")
     instance.say(f"sending {len(trace)} requests over {trace.duration_s:.0f} s")
     began_at = time.time()
     streams = send(instance, trace)
     with instance.reader() as reader:
+        answered = read_answered(instance, reader, streams)
+        swaps = read_swaps(instance, reader, began_at)
+        after = measure_engines(instance, "after")
         return CalibrationSamples(
-            answered=read_answered(instance, reader, streams),
-            swaps=read_swaps(instance, reader, began_at),
-            profile=points,
-            prefills=read_prefills(instance, reader, alone),
+            answered=answered,
+            swaps=swaps,
+            profile=before.profile + after.profile,
+            prefills=read_prefills(instance, reader, before.prompts + after.prompts),
             slots=instance.fleet.models[0].slots,
         )

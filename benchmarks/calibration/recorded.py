@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analytics.traffic import TrafficReader
+from benchmarks.calibration.engines import PREFIX
 from benchmarks.calibration.samples import Answered, Prefill, Swapped
 from benchmarks.instance import Instance
 from benchmarks.streams import Stream
@@ -24,7 +25,7 @@ def read_prefills(
     instance: Instance, reader: TrafficReader, streams: Sequence[Stream]
 ) -> list[Prefill]:
     """Each prompt's length as the gateway counted it, and its first token as the client saw it."""
-    rows = _requests(instance, reader, "prefill-", len(streams))
+    rows = _requests(instance, reader, PREFIX, len(streams))
     return [Prefill(rows[s.request_id]["prompt_tokens"], s.ttft_s) for s in streams]
 
 

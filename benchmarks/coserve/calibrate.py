@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.coserve.ceiling import ProfilePoint
-from benchmarks.coserve.segment import Load, require_served, run_segment
+from benchmarks.coserve.segment import Load, run_segment
 from benchmarks.coserve.workload import Size, bursts, window_s
 from benchmarks.statistics import median
-from benchmarks.streams import Endpoint, Question, Stream
+from benchmarks.streams import Endpoint, Question, Stream, require_served
 
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _PROFILE_TOKENS = 40
@@ -50,7 +50,7 @@ def _point(endpoint: Endpoint, size: int) -> ProfilePoint:
     work = iter([Question(f"{n}: what is new?", _PROFILE_TOKENS) for n in range(size)])
     load = Load(f"profile-{size}", batch=work, batch_streams=size, to_the_end=True)
     streams = run_segment(endpoint, load).batch
-    require_served(streams, endpoint)
+    require_served(streams, endpoint.url)
     ttft_s = median([stream.ttft_s for stream in streams])
     return ProfilePoint(size, shared_tpot_s(streams), ttft_s)
 

@@ -16,7 +16,7 @@ import httpx
 from benchmarks.coserve.workload import Arrival
 from benchmarks.open_loop import Due, send_when_due
 from benchmarks.setting import BenchmarkUnable
-from benchmarks.streams import Endpoint, Question, Stream
+from benchmarks.streams import Endpoint, Question, Stream, require_served
 
 _LIMIT_S = 180.0
 _SETTLE_S = 1.0
@@ -62,19 +62,8 @@ class Segment:
 def run_segment(endpoint: Endpoint, load: Load) -> Segment:
     """Send the load, watch it. Raises BenchmarkUnable if an interactive request was not served."""
     segment = asyncio.run(_run(endpoint, load))
-    require_served(segment.interactive, endpoint)
+    require_served(segment.interactive, endpoint.url)
     return segment
-
-
-def require_served(streams: Sequence[Stream], endpoint: Endpoint) -> None:
-    """Raise BenchmarkUnable unless every one of them came whole."""
-    for stream in streams:
-        if stream.error is not None or stream.ended_at is None:
-            raise BenchmarkUnable(
-                f"{stream.request_id} was not served: {stream.error}",
-                where=endpoint.url,
-                fix="Look at the servers' logs.",
-            )
 
 
 async def _run(endpoint: Endpoint, load: Load) -> Segment:
@@ -160,4 +149,4 @@ class _BatchPool:
 
     def _check(self) -> None:
         broken = [stream for stream in self.streams if stream.error is not None]
-        require_served(broken, self._endpoint)
+        require_served(broken, self._endpoint.url)
