@@ -154,6 +154,26 @@ class PlanMade(Event, frozen=True, kw_only=True):
     moves: list[dict[str, str]]
     """`host`, `from_model`, `to_model`, `reason` of each move."""
     replicas: dict[str, int]
+    overrides: list[str] = []
+    """Operators' overrides in force, in words."""
+
+
+class Evaluation(Event, frozen=True, kw_only=True):
+    """The control plane looked and asked for nothing, and why. Recorded on change, not always."""
+
+    table: ClassVar[str] = "evaluations"
+
+    evaluated_at: float
+    plan_id: int
+    """The last plan made."""
+    because: str
+    wanted: str
+    """What it would ask for; empty if nothing."""
+    verdicts: dict[str, str]
+    """For every model: why it has the replicas it has."""
+    replicas: dict[str, int]
+    overrides: list[str]
+    """Operators' overrides in force, in words."""
 
 
 class BatchSizePoint(Event, frozen=True, kw_only=True):
@@ -189,5 +209,6 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     Eviction,
     Swap,
     PlanMade,
+    Evaluation,
     BatchSizePoint,
 )

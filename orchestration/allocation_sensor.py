@@ -13,7 +13,6 @@ import dagster as dg
 import msgspec
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.allocation.record import PlanRecord
 from orchestration.allocation.snapshot import (
     Snapshot,
     TrafficSource,
@@ -23,12 +22,20 @@ from orchestration.allocation.snapshot import (
     snapshot_of,
 )
 from orchestration.allocation.watch import FleetWatch
-from orchestration.asking import Ask, Cursor, Situation, Stay, decide, should_tell
+from orchestration.asking import (
+    Ask,
+    Cursor,
+    Situation,
+    Stay,
+    decide,
+    should_record,
+    should_tell,
+)
 from orchestration.assets.serving import serving_metadata
 from orchestration.assets.weights import weights_keys, weights_metadata
+from orchestration.evaluations import record_evaluation
 from orchestration.installation import Installation
 from orchestration.names import ALLOCATION_TAGS, TRIGGER_TAG, serving_key
-from orchestration.profiling.record import ProfileRecord
 from serving.config import Fleet, StateFolder
 from serving.weights import checkpoint_path
 
@@ -43,6 +50,15 @@ UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen, what the planner made of it, and whether a run is asked for."""
+
+    snapshot: Snapshot
+    situation: Situation
+    outcome: Ask | Stay
+
 
 AssetEvents = list[dg.AssetObservation | dg.AssetMaterialization]
 
@@ -63,9 +79,12 @@ def allocation_sensor(
     def sensor(context: dg.SensorEvaluationContext, installation: Installation) -> dg.SensorResult:
         cursor = Cursor.parse(context.cursor)
         with _looking(installation, tick_s) as looks:
-            snapshot, outcome = _first_ask(context.instance, installation.fleet, cursor, looks)
+            look = _first_ask(context.instance, installation.fleet, cursor, looks)
+        snapshot, outcome = look.snapshot, look.outcome
         if isinstance(outcome, Ask):
             cursor = outcome.cursor
+        else:
+            cursor = _recorded(installation, cursor, look, outcome)
         events, cursor = _news(installation, cursor, snapshot)
         return dg.SensorResult(
             run_requests=[_request(outcome)] if isinstance(outcome, Ask) else None,
@@ -93,10 +112,9 @@ def _looking(installation: Installation, tick_s: float) -> Iterator[Iterator[Sna
 def _snapshots(
     watch: FleetWatch, traffic: TrafficSource, state: StateFolder, tick_s: float
 ) -> Iterator[Snapshot]:
-    record, profiles = PlanRecord.of(state), ProfileRecord.of(state)
     end = time.monotonic() + tick_s
     while True:
-        yield snapshot_of(watch.states(), traffic.read(), record.read(), profiles.read())
+        yield snapshot_of(watch.states(), traffic.read(), state)
         left_s = end - time.monotonic()
         if left_s <= 0:
             return
@@ -105,8 +123,8 @@ def _snapshots(
 
 def _first_ask(
     instance: dg.DagsterInstance, fleet: Fleet, cursor: Cursor, looks: Iterator[Snapshot]
-) -> tuple[Snapshot, Ask | Stay]:
-    """The first snapshot that is worth a run, or the last one and why none is."""
+) -> Look:
+    """The first look that is worth a run, or the last one and why none is."""
     for snapshot in looks:
         plan = plan_from(fleet, snapshot, trigger="")
         hosts = [host.name for host in fleet.hosts]
@@ -115,7 +133,17 @@ def _first_ask(
         outcome = decide(cursor, situation, active_run=active, now=time.time())
         if isinstance(outcome, Ask):
             break
-    return snapshot, outcome
+    return Look(snapshot=snapshot, situation=situation, outcome=outcome)
+
+
+def _recorded(installation: Installation, cursor: Cursor, look: Look, stay: Stay) -> Cursor:
+    """Record why nothing is asked for, when that is new or was long ago."""
+    now, digest, last = time.time(), look.situation.digest, look.snapshot.last_plan
+    if not should_record(cursor, digest, now):
+        return cursor
+    last_plan_id = last.plan_id if last is not None else 0
+    record_evaluation(installation, look.situation, stay, last_plan_id=last_plan_id, now=now)
+    return msgspec.structs.replace(cursor, recorded=digest, recorded_at=now)
 
 
 def _active_run(instance: dg.DagsterInstance) -> str | None:

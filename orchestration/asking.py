@@ -1,7 +1,10 @@
-"""When to ask for an allocation run, and when to tell about serving assets. Pure.
+"""When to ask for an allocation run, and when to tell of assets and record a look. Pure.
 
 The sensor's memory between ticks is `Cursor`: what was asked for last, and what was told last.
 """
+
+import hashlib
+import re
 
 import msgspec
 
@@ -10,6 +13,11 @@ from orchestration.allocation.plan import Plan
 REPEAT_AFTER_S = 5.0
 REPEAT_AT_MOST_S = 300.0
 TELL_EVERY_S = 30.0
+RECORD_AT_MOST_EVERY_S = 5.0
+RECORD_AT_LEAST_EVERY_S = 60.0
+"""An evaluation is recorded this often although nothing is new: it shows that somebody looks."""
+
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +31,9 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     told: str = ""
     """The serving state observed last."""
     told_at: float = 0.0
+    recorded: str = ""
+    """The evaluation recorded last."""
+    recorded_at: float = 0.0
     weights: tuple[str, ...] = ()
     """Checkpoints whose being there was reported."""
 
@@ -55,6 +66,15 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     def trigger(self) -> str:
         """What a run for this answers to, in words."""
         return "; ".join([*self.drift[:3], *(move.reason for move in self.plan.moves[:3])])
+
+    @property
+    def digest(self) -> str:
+        """Equal for situations that differ in the numbers of their reasons only."""
+        plan = self.plan
+        words = [_NUMBER.sub("#", verdict) for verdict in plan.verdicts.values()]
+        overrides = [override.words for override in plan.overrides]
+        said = "\n".join([self.fingerprint, str(plan.replicas), *words, *overrides])
+        return hashlib.blake2s(said.encode(), digest_size=8).hexdigest()
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +120,13 @@ def should_tell(cursor: Cursor, digest: str, now: float) -> bool:
     return digest != cursor.told or now - cursor.told_at >= TELL_EVERY_S
 
 
+def should_record(cursor: Cursor, digest: str, now: float) -> bool:
+    """Whether an evaluation that asks for nothing is to be recorded."""
+    every_s = RECORD_AT_LEAST_EVERY_S if digest == cursor.recorded else RECORD_AT_MOST_EVERY_S
+    return now - cursor.recorded_at >= every_s
+
+
 def _content(plan: Plan) -> str:
-    return "nothing to move. " + ". ".join(
-        f"{model} {verdict}" for model, verdict in plan.verdicts.items()
-    )
+    verdicts = [f"{model} {verdict}" for model, verdict in plan.verdicts.items()]
+    overrides = [override.words for override in plan.overrides]
+    return "nothing to move. " + ". ".join([*overrides, *verdicts])

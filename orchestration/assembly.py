@@ -4,6 +4,7 @@ import dagster as dg
 
 from orchestration.allocation_job import allocation_job
 from orchestration.allocation_sensor import allocation_sensor
+from orchestration.allocation_turn import AllocationTurn
 from orchestration.assets.batch import batch_assets
 from orchestration.assets.decision import decide, plan_io_manager
 from orchestration.assets.profiles import profile_assets, profile_job
@@ -35,6 +36,7 @@ def build_definitions(installation: Installation) -> dg.Definitions:
             "installation": installation,
             "hotswaps": Hotswaps(installation=installation),
             "plan_events": PlanEvents(installation=installation),
+            "allocation_turn": AllocationTurn(installation=installation),
             "plan_io": plan_io_manager,
         },
         executor=dg.in_process_executor,

@@ -1,6 +1,6 @@
 """The control plane's errors."""
 
-from serving.errors import TurntableError
+from serving.errors import ConfigError, TurntableError
 
 
 class BatchError(TurntableError):
@@ -25,3 +25,15 @@ class ProfileError(TurntableError):
 
 class Disturbed(ProfileError):
     """Other work was on the engine while a batch size was measured."""
+
+
+class OverrideRefused(ConfigError):
+    """An operator's override that the fleet cannot follow."""
+
+
+class OverridesUnreadable(TurntableError):
+    """The file of overrides is damaged, or of another version of Turntable."""
+
+
+class AllocationUnderWay(TurntableError):
+    """Another allocation run did not end in time."""

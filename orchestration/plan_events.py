@@ -35,6 +35,7 @@ class PlanEvents(dg.ConfigurableResource[None]):
                 run_id=run_id,
                 moves=[_row(move) for move in plan.moves],
                 replicas=plan.replicas,
+                overrides=[override.words for override in plan.overrides],
             )
         )
 

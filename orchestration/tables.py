@@ -63,6 +63,28 @@ def moves_table(plan: Plan) -> dg.MetadataValue:
     )
 
 
+def overrides_table(plan: Plan) -> dg.MetadataValue:
+    """What operators told, who and until when."""
+    return table(
+        (
+            {"about": o.name, "override": o.words, "by": o.by, "note": o.note}
+            for o in plan.overrides
+        ),
+        ["about", "override", "by", "note"],
+    )
+
+
+def grants_table(plan: Plan) -> dg.MetadataValue:
+    """What every host may have awake, and why demand could not move it, if so."""
+    return table(
+        (
+            {"host": host, "grant": ", ".join(grant), "immovable": plan.immovable.get(host)}
+            for host, grant in plan.grants.items()
+        ),
+        ["host", "grant", "immovable"],
+    )
+
+
 def models_table(plan: Plan) -> dg.MetadataValue:
     """Demand, replicas and the reason for them, one row a model."""
     columns = [

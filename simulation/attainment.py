@@ -31,8 +31,16 @@ class Attainment:
     """Share of batch requests that ended."""
     goodput_rps: float
     utilisation: float
-    swaps: int
+    moves: int
+    """Hotswaps that the policy asked for."""
+    switches: int
+    """Hotswaps within a grant."""
     disturbed: int
+
+    @property
+    def swaps(self) -> int:
+        """Hotswaps in all."""
+        return self.moves + self.switches
 
 
 def attainment(replayed: Replayed, level: ServiceLevel) -> Attainment:
@@ -47,7 +55,8 @@ def attainment(replayed: Replayed, level: ServiceLevel) -> Attainment:
         batch=_share(sum(ended), len(ended)),
         goodput_rps=good / replayed.duration_s if replayed.duration_s else 0.0,
         utilisation=_share(replayed.busy_s, replayed.hosts * replayed.duration_s),
-        swaps=replayed.swaps,
+        moves=replayed.moves,
+        switches=replayed.switches,
         disturbed=replayed.disturbed,
     )
 

@@ -1,22 +1,17 @@
 """The modelled fleet: hosts, the tiers of their models, and the requests that wait.
 
-The one owner of that state. Effects only: which host serves which model is a policy's to say.
+The one owner of that state. Effects only: which host serves which model is a policy's to say, and
+within a grant the gateway's.
 """
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from serving.switching.timing import patience_s
+from simulation.commands import Command, Grant, Swap
 from simulation.engine import Engine, Request
 from simulation.service import ServiceModel, SwapTimes
-
-
-@dataclass(frozen=True)
-class Swap:
-    """Make `model` the awake model of `host`. Nothing happens if it is, or is about to be."""
-
-    host: int
-    model: int
+from simulation.waiting import Waiting
 
 
 @dataclass(eq=False)
@@ -36,35 +31,19 @@ class Host:
     """Least recently awake first."""
     version: int = 0
     """Grows with every change of what the engine will do next."""
+    grant: tuple[int, ...] = ()
+    """The models it may have awake, as far as a plan said so."""
+    used_at: float = 0.0
+    """When something last ran on it."""
+    preparing: bool = False
+    """It brings models of its grant into memory."""
+    tier_changes: int = 0
+    """Grows with every change of grant or tiers."""
 
     @property
     def assigned(self) -> int | None:
         """The model it serves or is on the way to serve."""
         return self.awake if self.target is None else self.target
-
-
-@dataclass
-class Waiting:
-    """Requests of one model without a slot; interactive first."""
-
-    interactive: deque[Request] = field(default_factory=deque)
-    batch: deque[Request] = field(default_factory=deque)
-
-    def __len__(self) -> int:
-        return len(self.interactive) + len(self.batch)
-
-    def of(self, request: Request) -> deque[Request]:
-        """The queue `request` belongs to."""
-        return self.batch if request.batch else self.interactive
-
-    def next(self) -> deque[Request] | None:
-        """The queue whose head is next; None when nobody waits."""
-        return self.interactive or self.batch or None
-
-    def oldest_at(self) -> float:
-        """When the request that waits longest arrived; infinite when nobody waits."""
-        heads = [queue[0].arrived_at for queue in (self.interactive, self.batch) if queue]
-        return min(heads, default=float("inf"))
 
 
 class Cluster:
@@ -78,33 +57,49 @@ class Cluster:
         room: int,
         swap_times: SwapTimes,
         batch_cap: Sequence[int],
+        ttft_s: float = 2.0,
     ) -> None:
         """`batch_cap[model]`: with so many running, batch is not given a slot beside them."""
         self.services, self.swap_times = services, swap_times
         self.hosts = [Host(number, room) for number in range(hosts)]
         self.waiting = [Waiting() for _ in services]
+        self.waited_for: set[int] = set()
+        """Models for which requests wait."""
         self.replicas: list[list[Host]] = [[] for _ in services]
-        self.swaps = 0
+        self.moves = 0
+        """Hotswaps that a policy asked for."""
+        self.switches = 0
+        """Hotswaps within a grant."""
         self.disturbed = 0
         self._batch_cap = batch_cap
+        self._patience_s = patience_s(ttft_s, swap_times.asleep_s)
 
     def arrive(self, request: Request, now: float) -> Host | None:
         """Take a request in; the host that gave it a slot, None if it waits."""
-        self.waiting[request.model].of(request).append(request)
+        self.waiting[request.model].add(request, now)
+        self.waited_for.add(request.model)
         touched = self.dispatch(request.model, now)
         return touched[0] if touched else None
 
     def dispatch(self, model: int, now: float) -> list[Host]:
         """Give slots to what waits for `model`; the hosts whose engines were given something."""
-        waiting, touched = self.waiting[model], []
-        while (queue := waiting.next()) is not None:
-            host = self._place(queue[0])
+        waiting = self.waiting[model]
+        touched: list[Host] = []
+        while (request := waiting.first()) is not None:
+            host = self._place(request)
             if host is None:
-                break
+                return touched
             assert host.engine is not None
-            host.engine.add(queue.popleft(), now)
+            host.engine.add(waiting.take(), now)
             touched.append(host)
+        self.waited_for.discard(model)
         return touched
+
+    def prompt_work_s(self, model: int) -> float:
+        """How long one engine would compute the prompts of `model`, on its engines or waiting."""
+        tokens = sum(host.engine.prompt_tokens for host in self.replicas[model] if host.engine)
+        tokens += self.waiting[model].prompt_tokens
+        return tokens * self.services[model].prompt_token_s
 
     def _place(self, request: Request) -> Host | None:
         """The least busy replica with room."""
@@ -120,53 +115,105 @@ class Cluster:
                 best, best_key = host, key
         return best
 
-    def swap(self, host: Host, model: int, now: float) -> float | None:
+    def grant(self, grant: Grant) -> bool:
+        """Say what a host may have awake; whether it now begins to bring models up."""
+        host = self.hosts[grant.host]
+        host.grant = grant.models
+        host.tier_changes += 1
+        begins = not host.preparing and self._missing(host) is not None
+        host.preparing = host.preparing or begins
+        return begins
+
+    def prepared(self, host: Host) -> bool:
+        """One more model of its grant is asleep in its memory; whether it goes on."""
+        model = self._missing(host)
+        if model is not None:
+            self._keep(host, model)
+            host.tier_changes += 1
+        host.preparing = self._missing(host) is not None
+        return host.preparing
+
+    def _missing(self, host: Host) -> int | None:
+        """The first model of the grant that should be in memory and is not."""
+        there = {host.awake, host.target, *host.asleep}
+        missing = (m for m in host.grant[: host.room + 1] if m not in there)
+        return next(missing, None)
+
+    def swap(self, swap: Swap, now: float, *, told_after_s: float = 0.0) -> float | None:
         """Begin a hotswap; when it will have ended, None if there is nothing to do.
 
         What ran on the host waits again, before those that wait already, with its tokens kept.
-        The caller has advanced the engine to `now`.
+        The caller has advanced the engine to `now`. `told_after_s` is part of the time it takes.
         """
+        host, model = self.hosts[swap.host], swap.model
         if host.assigned == model:
             return None
-        times = self.swap_times
-        took_s = times.asleep_s if model in host.asleep else times.disk_s
+        took_s = told_after_s + self.wake_s(host, model)
         old = host.awake
         if old is not None and host.engine is not None:
-            self._hand_back(host, old)
+            self._hand_back(host, old, now)
             self._keep(host, old)
         if model in host.asleep:
             host.asleep.remove(model)
         host.awake, host.engine, host.target = None, None, model
         host.swap_ends_at = now + took_s
         host.version += 1
-        self.swaps += 1
+        host.tier_changes += 1
+        if swap.within_grant:
+            self.switches += 1
+        else:
+            self.moves += 1
         return host.swap_ends_at
+
+    def wake_s(self, host: Host, model: int) -> float:
+        """How long a hotswap to `model` takes; for the awake one, if it were asleep."""
+        if model in host.asleep or model == host.awake:
+            return self.swap_times.asleep_s
+        return self.swap_times.disk_s
 
     def swapped(self, host: Host, now: float) -> None:
         """The hotswap of `host` has ended: its target is awake."""
         assert host.target is not None
         host.awake, host.target, host.swapped_at = host.target, None, now
-        host.engine = Engine(self.services[host.awake], now)
+        host.engine, host.used_at = Engine(self.services[host.awake], now), now
         self.replicas[host.awake].append(host)
 
-    def _hand_back(self, host: Host, model: int) -> None:
+    def _hand_back(self, host: Host, model: int, now: float) -> None:
         assert host.engine is not None
         self.replicas[model].remove(host)
         for request in reversed(host.engine.take_all()):
             request.disturbed += 1
             self.disturbed += 1
-            self.waiting[model].of(request).appendleft(request)
+            self.waiting[model].add_first(request, now)
+            self.waited_for.add(model)
 
     def _keep(self, host: Host, model: int) -> None:
-        """The old model goes to sleep; the least recently awake one gives way."""
+        """`model` is asleep; of what is not granted, the least recently awake one gives way."""
         host.asleep.append(model)
         if len(host.asleep) > host.room:
-            host.asleep.pop(0)
+            outside = (each for each in host.asleep if each not in host.grant)
+            host.asleep.remove(next(outside, host.asleep[0]))
 
-    def preload(self, assignment: Iterable[tuple[int, int]], now: float) -> None:
-        """Start with these (host, model) awake, at no cost."""
-        for number, model in assignment:
-            host = self.hosts[number]
-            host.target = model
-            self.swapped(host, now)
-            host.swapped_at = float("-inf")
+    def preload(self, commands: Iterable[Command], now: float) -> None:
+        """Start like this, at no cost: a fleet that has run, memory full, what is granted first."""
+        for command in commands:
+            host = self.hosts[command.host]
+            if isinstance(command, Grant):
+                host.grant = command.models
+            else:
+                host.target = command.model
+        for host in self.hosts:
+            first = host.target if host.target is not None else host.number
+            if host.target is not None:
+                self.swapped(host, now)
+                host.swapped_at = float("-inf")
+            models = len(self.services)
+            others = [*host.grant, *((first + n) % models for n in range(models))]
+            ready = [model for model in dict.fromkeys(others) if model != host.awake]
+            host.asleep = ready[: host.room][::-1]
+            host.tier_changes += 1
+
+    def crowded(self, model: int) -> bool:
+        """Whether more prompts wait for the engines of `model` than they answer in time."""
+        replicas = max(1, len(self.replicas[model]))
+        return self.prompt_work_s(model) > self._patience_s * replicas

@@ -36,6 +36,11 @@ class Request:
         return self.first_token_at - self.arrived_at
 
     @property
+    def prompt_tokens(self) -> float:
+        """What is computed before it goes on: its prompt, and the output it has."""
+        return max(1.0, self.input_tokens + self.kept_tokens)
+
+    @property
     def tpot_s(self) -> float:
         """Mean time per output token after the first; infinite while it runs."""
         if self.output_tokens < 2:
@@ -59,6 +64,8 @@ class Engine:
         self._token_rate = 0.0
         self._prompt_rate = 0.0
         self.interactive = 0
+        self.prompt_tokens = 0.0
+        """Of all prompts that wait or are computed."""
 
     @property
     def running(self) -> int:
@@ -69,6 +76,11 @@ class Engine:
     def free_slots(self) -> int:
         """Slots that are left."""
         return self.service.slots - self.running
+
+    @property
+    def prompts(self) -> int:
+        """Requests whose prompt waits or is computed."""
+        return len(self._prompts)
 
     def next_event_at(self) -> float:
         """When the first prompt is computed or the first generation ends, if nobody comes."""
@@ -83,6 +95,7 @@ class Engine:
     def add(self, request: Request, now: float) -> None:
         """Give `request` a slot. The caller has advanced to `now`."""
         self._prompts.append(request)
+        self.prompt_tokens += request.prompt_tokens
         self.interactive += not request.batch
         if len(self._prompts) == 1:
             self._begin_prompt()
@@ -111,6 +124,7 @@ class Engine:
         self._prompts.clear()
         self._decoding.clear()
         self.interactive = 0
+        self.prompt_tokens = 0.0
         self._set_rates()
         return sorted(taken, key=lambda request: request.number)
 
@@ -127,6 +141,7 @@ class Engine:
         if not self._prompts or self._prompt_left > 1e-6:
             return False
         request = self._prompts.popleft()
+        self.prompt_tokens -= request.prompt_tokens
         if request.first_token_at == NEVER:
             request.first_token_at = self._now
         # The prefill gives the first token; a resume gives the one after those that are kept.
@@ -137,8 +152,7 @@ class Engine:
         return True
 
     def _begin_prompt(self) -> None:
-        request = self._prompts[0]
-        self._prompt_left = max(1.0, request.input_tokens + request.kept_tokens)
+        self._prompt_left = self._prompts[0].prompt_tokens
 
     def _set_rates(self) -> None:
         self._token_rate, self._prompt_rate = self.service.rates(

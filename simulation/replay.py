@@ -1,35 +1,22 @@
 """The clock: a trace through a cluster under a policy, event by event."""
 
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
-from simulation.cluster import Cluster, Host, Swap
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Grant, Swap
 from simulation.engine import NEVER, Request
+from simulation.gateway import Gateway
+from simulation.policy import Policy
 from simulation.trace import Trace
 
+SWAPPED, PREPARED = -1, -2
+"""Events of a host that are none of its engine: a hotswap ended, a model is ready in memory."""
 
-class Policy(Protocol):
-    """Decides which host serves which model. Sees the cluster, changes nothing itself."""
-
-    name: str
-    tick_s: float
-    """How often `tick` is asked; infinite: never."""
-
-    def start(self, cluster: Cluster) -> list[tuple[int, int]]:
-        """(host, model) pairs that are awake when the trace begins."""
-
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
-        """Asked at regular times."""
-
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
-        """Asked when a request for `model` arrives and no host serves it, or is about to."""
-
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
-        """Asked when `host` has nothing more to run."""
-
-    def ended(self, now: float, request: Request) -> None:
-        """Told of every request that ends."""
+TOLD_AFTER_S = 0.02
+"""From the gateway's decision until the host begins to switch: one request in the data centre, and
+the turn of the host's event loop."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +27,47 @@ class Replayed:
     requests: list[Request]
     duration_s: float
     hosts: int
-    swaps: int
+    moves: int
+    """Hotswaps that the policy asked for."""
+    switches: int
+    """Hotswaps within a grant."""
     disturbed: int
     busy_s: float
     """Summed over hosts."""
 
 
-def replay(trace: Trace, cluster: Cluster, policy: Policy, *, grace_s: float = 120.0) -> Replayed:
+def replay(
+    trace: Trace,
+    cluster: Cluster,
+    policy: Policy,
+    *,
+    gateway: Gateway | None = None,
+    grace_s: float = 120.0,
+) -> Replayed:
     """Run the whole trace, and at most `grace_s` after its last arrival.
 
-    What has not ended by then keeps an infinite end, and counts as a violation.
+    What has not ended by then keeps an infinite end, and counts as a violation. Without a `gateway`
+    no host switches by itself.
     """
-    return _Replay(trace, cluster, policy, trace.duration_s + grace_s).run()
+    return _Replay(trace, cluster, policy, gateway, trace.duration_s + grace_s).run()
 
 
 class _Replay:
     """One run: the event queue and what happens at each event."""
 
-    def __init__(self, trace: Trace, cluster: Cluster, policy: Policy, until: float) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        cluster: Cluster,
+        policy: Policy,
+        gateway: Gateway | None,
+        until: float,
+    ) -> None:
         self._cluster, self._policy, self._until = cluster, policy, until
+        self._gateway = gateway
         self._requests = _requests(trace)
         self._queue: list[tuple[float, int, Host, int]] = []
-        """(time, order, host, version); version -1 is the end of a hotswap."""
+        """(time, order, host, version of the host, or what else has happened)."""
         self._order = 0
         self._busy_s = 0.0
 
@@ -74,8 +80,9 @@ class _Replay:
         while True:
             arrival_at = upcoming.arrived_at if upcoming is not None else NEVER
             event_at = self._queue[0][0] if self._queue else NEVER
-            now = min(arrival_at, event_at, next_tick)
-            if now > self._until or (upcoming is None and not self._queue and self._nobody_waits()):
+            asks_at = self._gateway.asks_at if self._gateway is not None else NEVER
+            now = min(arrival_at, event_at, asks_at, next_tick)
+            if now > self._until or (upcoming is None and not self._queue and self._all_served()):
                 break
             if event_at <= now:
                 self._event(*heapq.heappop(self._queue))
@@ -83,28 +90,41 @@ class _Replay:
                 assert upcoming is not None
                 self._arrival(upcoming, now)
                 upcoming = next(arrivals, None)
+            elif asks_at <= now:
+                self._ask(now)
             else:
                 self._command(policy.tick(now, cluster), now)
                 next_tick += policy.tick_s
         return self._result()
 
-    def _nobody_waits(self) -> bool:
-        return not any(len(waiting) for waiting in self._cluster.waiting)
+    def _all_served(self) -> bool:
+        return not self._cluster.waited_for
 
     def _arrival(self, request: Request, now: float) -> None:
         cluster, model = self._cluster, request.model
         for host in cluster.replicas[model]:
             self._advance(host, now)
+        self._policy.arrived(now, request)
         admitted_by = cluster.arrive(request, now)
         if admitted_by is not None:
             self._expect(admitted_by)
-        elif not cluster.replicas[model]:
-            coming = any(each.target == model for each in cluster.hosts)
-            if not coming:
-                self._command(self._policy.starved(now, model, cluster), now)
+            if self._gateway is not None and self._gateway.came(model, cluster):
+                self._ask(now)
+            return
+        if not any(each.target == model for each in cluster.hosts) and not cluster.replicas[model]:
+            self._command(self._policy.starved(now, model, cluster), now)
+        self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        """Make the switches that the gateway decides now."""
+        if self._gateway is not None:
+            self._command(self._gateway.switches(now, self._cluster), now)
 
     def _event(self, now: float, _order: int, host: Host, version: int) -> None:
-        if version == -1:
+        if version == PREPARED:
+            if self._cluster.prepared(host):
+                self._expect_prepared(host, now)
+        elif version == SWAPPED:
             if host.target is not None and host.swap_ends_at == now:
                 self._cluster.swapped(host, now)
                 assert host.awake is not None
@@ -119,7 +139,9 @@ class _Replay:
 
     def _maybe_idle(self, host: Host, now: float) -> None:
         if host.engine is not None and not host.engine.running:
+            host.used_at = now
             self._command(self._policy.idle(now, host, self._cluster), now)
+            self._ask(now)
 
     def _dispatch(self, model: int, now: float) -> None:
         if not len(self._cluster.waiting[model]):
@@ -144,21 +166,34 @@ class _Replay:
             self._order += 1
             heapq.heappush(self._queue, (at, self._order, host, host.version))
 
-    def _command(self, swaps: list[Swap], now: float) -> None:
-        for swap in swaps:
-            host = self._cluster.hosts[swap.host]
-            engine, old = host.engine, host.awake
-            if engine is not None:
-                self._advance(host, now)
-            ends_at = self._cluster.swap(host, swap.model, now)
-            if ends_at is None:
-                continue
-            if engine is not None:
-                self._busy_s += engine.busy_s
-            self._order += 1
-            heapq.heappush(self._queue, (ends_at, self._order, host, -1))
-            if old is not None:
-                self._dispatch(old, now)
+    def _expect_prepared(self, host: Host, now: float) -> None:
+        self._order += 1
+        at = now + self._cluster.swap_times.disk_s
+        heapq.heappush(self._queue, (at, self._order, host, PREPARED))
+
+    def _command(self, commands: Iterable[Command], now: float) -> None:
+        for command in commands:
+            if isinstance(command, Grant):
+                if self._cluster.grant(command):
+                    self._expect_prepared(self._cluster.hosts[command.host], now)
+            else:
+                self._swap(command, now)
+
+    def _swap(self, swap: Swap, now: float) -> None:
+        host = self._cluster.hosts[swap.host]
+        engine, old = host.engine, host.awake
+        if engine is not None:
+            self._advance(host, now)
+        told_after_s = TOLD_AFTER_S if swap.within_grant else 0.0
+        ends_at = self._cluster.swap(swap, now, told_after_s=told_after_s)
+        if ends_at is None:
+            return
+        if engine is not None:
+            self._busy_s += engine.busy_s
+        self._order += 1
+        heapq.heappush(self._queue, (ends_at, self._order, host, SWAPPED))
+        if old is not None:
+            self._dispatch(old, now)
 
     def _result(self) -> Replayed:
         cluster = self._cluster
@@ -168,7 +203,8 @@ class _Replay:
             requests=self._requests,
             duration_s=self._until,
             hosts=len(cluster.hosts),
-            swaps=cluster.swaps,
+            moves=cluster.moves,
+            switches=cluster.switches,
             disturbed=cluster.disturbed,
             busy_s=busy_s,
         )

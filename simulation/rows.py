@@ -25,7 +25,7 @@ def compared(found: Mapping[str, Attainment], hours: float) -> list[Row]:
     rows.append(
         Row(
             "moves, turntable / clairvoyant",
-            _ratio(ours.swaps, known.swaps),
+            _ratio(ours.moves, known.moves),
             "ratio",
             Target("<=", 1.5),
         )
@@ -55,7 +55,8 @@ def _of(found: Attainment, hours: float) -> list[Row]:
         Row(f"{name}: batch requests ended", found.batch, "share"),
         Row(f"{name}: goodput", found.goodput_rps, "1/s"),
         Row(f"{name}: utilisation", found.utilisation, "share"),
-        Row(f"{name}: swaps", _ratio(found.swaps, hours), "1/h"),
+        Row(f"{name}: moves", _ratio(found.moves, hours), "1/h"),
+        Row(f"{name}: switches within a grant", _ratio(found.switches, hours), "1/h"),
         Row(f"{name}: disturbed requests", found.disturbed, "count"),
     ]
 

@@ -34,6 +34,11 @@ class ServiceModel:
         step_s = self.step_s + self.token_s * decoding + chunk_s
         return 1.0 / step_s, self.chunk_tokens / step_s
 
+    @property
+    def prompt_token_s(self) -> float:
+        """Time of a prompt token where nothing else runs, with its part of a step."""
+        return self.prefill_token_s + self.step_s / self.chunk_tokens
+
     def largest_batch(self, tpot_s: float) -> int:
         """Generations that fit within a time per output token; 0 if one alone does not."""
         if self.tpot_s(1) > tpot_s:

@@ -6,15 +6,17 @@ from functools import partial
 import numpy as np
 
 from serving.config import Fleet, HostSettings, ModelSettings
-from serving.config.fleet import RandomSource
+from serving.config.fleet import AllocationSettings, RandomSource
 from simulation.attainment import Attainment, ServiceLevel, attainment
 from simulation.cluster import Cluster
+from simulation.gateway import Gateway
 from simulation.policies.autoscaler import Autoscaler
 from simulation.policies.clairvoyant import Clairvoyant
 from simulation.policies.on_request import OnRequest
 from simulation.policies.pinned import Pinned, mean_counts, output_token_s
 from simulation.policies.planned import Planned
-from simulation.replay import Policy, replay
+from simulation.policy import Policy
+from simulation.replay import replay
 from simulation.service import ServiceModel, SwapTimes
 from simulation.setting import Assumptions
 from simulation.trace import Trace
@@ -43,7 +45,14 @@ class Study:
 
     def attained(self, policy: Policy, hosts: int) -> Attainment:
         """Replay the whole trace under `policy`."""
-        return attainment(replay(self.trace, self._cluster(hosts), policy), self.level)
+        gateway = Gateway(self.model_names, ttft_s=self.level.ttft_s)
+        replayed = replay(self.trace, self._cluster(hosts), policy, gateway=gateway)
+        return attainment(replayed, self.level)
+
+    @property
+    def model_names(self) -> list[str]:
+        """The models' names as the planner and the gateway know them."""
+        return [f"model-{number}" for number in range(len(self.trace.models))]
 
     def policies(self) -> dict[str, PolicyFactory]:
         """Every policy that is compared, by name. Pinning to the peak is sized, not compared."""
@@ -95,6 +104,7 @@ class Study:
             room=assumed.models_in_host_memory,
             swap_times=SwapTimes(asleep_s, assumed.swap_disk_s),
             batch_cap=[cap] * len(self.services),
+            ttft_s=assumed.ttft_s,
         )
 
     def _planned(self, hosts: int) -> Policy:
@@ -103,15 +113,23 @@ class Study:
     def _fleet(self, hosts: int) -> Fleet:
         """A fleet file's content for the pool: every model may have every host."""
         return Fleet(
-            hosts=[HostSettings(name=f"host-{n}", port=10_000 + n) for n in range(hosts)],
+            allocation=AllocationSettings(time_sharing=True),
+            hosts=[
+                HostSettings(
+                    name=f"host-{n}",
+                    port=10_000 + n,
+                    host_memory_gib=self.assumed.models_in_host_memory + 1,
+                )
+                for n in range(hosts)
+            ],
             models=[
                 ModelSettings(
-                    name=f"model-{number}",
+                    name=name,
                     source=RandomSource(kind="random"),
                     max_replicas=hosts,
                     replica_tokens_per_s=self._tokens_per_s(number),
                 )
-                for number in range(len(self.trace.models))
+                for number, name in enumerate(self.model_names)
             ],
         )
 
@@ -122,7 +140,8 @@ class Study:
         output = float(self.trace.output_tokens[rows].sum())
         service = self.services[model]
         output_s = output * output_token_s(service, self.assumed.tpot_s)
-        return (prompt + output) / max(1e-9, prompt * service.prefill_token_s + output_s)
+        work_s = prompt * service.prefill_token_s + output_s
+        return (prompt + output) / work_s if work_s else 1.0
 
 
 def _pin_all(hosts: int, models: int) -> Policy:

@@ -19,7 +19,7 @@ from turntable.commands.bench import bench
 from turntable.commands.cancel import cancel
 from turntable.commands.demo import demo
 from turntable.commands.models import models
-from turntable.commands.plan import plan
+from turntable.commands.plan import plan_commands
 from turntable.commands.simulate import simulate
 from turntable.commands.status import status
 from turntable.commands.stop import stop
@@ -37,9 +37,10 @@ app = typer.Typer(
     help="Serve many language models from a fixed pool of engines.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or fleet file, 3 not running.",
 )
-_COMMANDS = (up, status, models, tiers, swap, cancel, plan, simulate, demo, bench, stop)
+_COMMANDS = (up, status, models, tiers, swap, cancel, simulate, demo, bench, stop)
 for command in _COMMANDS:
     app.command()(command)
+app.add_typer(plan_commands, name="plan")
 
 
 @app.callback()

@@ -57,7 +57,9 @@ _PLAIN_WIDTH = 160
 """Columns where the output is no terminal: tables stay readable in a log."""
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Where commands write for people."""
+def console(*, stderr: bool = False, at_most: int | None = None) -> Console:
+    """Where commands write for people; `at_most` so many columns wide."""
     plain = not (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(highlight=False, stderr=stderr, width=_PLAIN_WIDTH if plain else None)
+    shown = Console(highlight=False, stderr=stderr, width=_PLAIN_WIDTH if plain else None)
+    shown.width = min(shown.width, at_most or shown.width)
+    return shown

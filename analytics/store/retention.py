@@ -7,6 +7,7 @@ import duckdb
 from analytics.events import (
     BatchSizePoint,
     EngineSample,
+    Evaluation,
     Event,
     Eviction,
     GatewaySample,
@@ -24,9 +25,10 @@ _TIME_COLUMNS: dict[type[Event], str] = {
     Eviction: "evicted_at",
     Swap: "ended_at",
     PlanMade: "made_at",
+    Evaluation: "evaluated_at",
     BatchSizePoint: "measured_at",
 }
-_SAMPLES: frozenset[type[Event]] = frozenset({GatewaySample, EngineSample})
+_SAMPLES: frozenset[type[Event]] = frozenset({GatewaySample, EngineSample, Evaluation})
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _VIEW_FILES = (
     "traffic.sql",
     "series.sql",
     "swaps.sql",
+    "decisions.sql",
     "profiles.sql",
 )
 """In order: later files use what earlier ones define."""

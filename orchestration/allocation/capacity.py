@@ -24,6 +24,8 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """Prompt and output, in the mix that is asked for now."""
     source: str
     """How it is known, in words."""
+    concurrency: int = 1
+    """Requests that it serves at once then."""
     rates: tuple[tuple[int, float], ...] = ()
     """Measured batch sizes and their output tokens per second, ascending; none without profile."""
 
@@ -65,7 +67,11 @@ def capacities(
 
 
 def _stated(model: ModelSettings) -> Capacity:
-    return Capacity(tokens_per_s=model.replica_tokens_per_s, source="by the fleet file")
+    return Capacity(
+        tokens_per_s=model.replica_tokens_per_s,
+        source="by the fleet file",
+        concurrency=model.slots,
+    )
 
 
 def _measured(profile: BatchSizeProfile, levels: ServiceLevels, prompt_share: float) -> Capacity:
@@ -78,6 +84,7 @@ def _measured(profile: BatchSizeProfile, levels: ServiceLevels, prompt_share: fl
     return Capacity(
         tokens_per_s=1 / seconds,
         source=f"measured at batch size {best.batch_size} on {profile.hardware}",
+        concurrency=best.batch_size,
         rates=tuple((point.batch_size, point.tokens_per_s) for point in points),
     )
 

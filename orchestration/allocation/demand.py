@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from analytics.forecast import LoadForecast
 from analytics.traffic import ModelTraffic
 from serving.config import Fleet
 from serving.wire import HostState
@@ -36,6 +37,10 @@ class ModelDemand(msgspec.Struct, frozen=True, kw_only=True):
     """Replicas on which interactive work held the batch to the cap, mean over the window."""
     mean_cap: float | None = None
     """The cap it was held to."""
+    activity: float | None = None
+    """Share of the last hour with an interactive request present; None: not known."""
+    usual_tokens_per_s: float = 0.0
+    """Interactive work that arrived, averaged over about half an hour."""
 
     @property
     def present_now(self) -> bool:
@@ -64,11 +69,12 @@ def offered_work(
     fleet: Fleet,
     traffic: Iterable[ModelTraffic],
     states: Mapping[str, HostState | None],
+    forecasts: Mapping[str, LoadForecast] | None = None,
 ) -> dict[str, ModelDemand]:
     """Demand of every model of the fleet; traffic of models it does not know is left out.
 
     Hosts say what runs on them, the gateway's statistics may lag or be away: the larger count
-    is taken.
+    is taken. `forecasts` are of interactive requests, by model.
     """
     rows = {(row.model, row.request_class): row for row in traffic}
     demand = {}
@@ -77,6 +83,7 @@ def offered_work(
         interactive = rows.get((model.name, "interactive"))
         batch = rows.get((model.name, "batch"))
         held = sum(state.held for state in awake)
+        forecast = (forecasts or {}).get(model.name)
         demand[model.name] = ModelDemand(
             interactive_tokens_per_s=_tokens_per_s(interactive),
             batch_tokens_per_s=_tokens_per_s(batch, held),
@@ -97,6 +104,8 @@ def offered_work(
             held_batch=held,
             capped_replicas=batch.capped_replicas if batch else 0.0,
             mean_cap=batch.mean_cap if batch else None,
+            activity=forecast.activity if forecast else None,
+            usual_tokens_per_s=forecast.long_tokens_per_s if forecast else 0.0,
         )
     return demand
 

@@ -1,9 +1,12 @@
 """Need: the demand of a model in units of what one of its replicas does."""
 
+import math
+
 import msgspec
 
 from orchestration.allocation.capacity import Capacity
 from orchestration.allocation.demand import ModelDemand
+from orchestration.allocation.shortfall import enough, shortfall, spread
 from serving.config import ModelSettings
 
 
@@ -35,6 +38,21 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
             return 0.0
         left = self.capacity.share_at(cap, self.model.slots)
         return self.demand.capped_replicas * (1 - left)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the interactive load at one instant, in replicas."""
+        return spread(self.interactive, concurrency=self.capacity.concurrency)
+
+    @property
+    def enough(self) -> int:
+        """Replicas beyond which load is no reason for one more."""
+        interactive = enough(self.interactive, self.spread)
+        return max(interactive, math.ceil(self.interactive + self.batch + self.kept_from_batch))
+
+    def late(self, replicas: int) -> float:
+        """Interactive load that `replicas` would not serve in time, as is to be expected."""
+        return shortfall(self.interactive, self.spread, replicas)
 
     def missing(self, replicas: int) -> float:
         """Load that `replicas` would leave undone.

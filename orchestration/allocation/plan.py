@@ -4,6 +4,7 @@ import msgspec
 
 from orchestration.allocation.capacity import Capacity
 from orchestration.allocation.demand import ModelDemand
+from orchestration.allocation.overrides import Override
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,6 +14,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     from_model: str | None
     to_model: str
     reason: str
+    grant: tuple[str, ...] = ()
+    """What the host may have awake from then on; `to_model` is its first."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +27,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the plan answers to, in words."""
     moves: tuple[Move, ...]
     grants: dict[str, tuple[str, ...]]
-    """The models each host may have awake; none for a host that cannot serve now."""
+    """The models each host may have awake, the one to have now first; none for a host that cannot
+    serve now."""
     replicas: dict[str, int]
     """Replicas of every model once the moves are made."""
     verdicts: dict[str, str]
@@ -32,10 +36,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     demand: dict[str, ModelDemand]
     capacity: dict[str, Capacity] = {}
     """What one replica of each model does."""
+    regrants: tuple[str, ...] = ()
+    """Hosts whose grant changes although their awake model stays."""
     changed: tuple[str, ...] = ()
     """Models that other hosts serve than the plan before said; all, if there was none before."""
+    overrides: tuple[Override, ...] = ()
+    """What operators had told when it was made."""
+    immovable: dict[str, str] = {}
+    """Hosts that demand could not move, and why."""
 
     def granted(self, host: str) -> str | None:
         """The model that `host` should have awake, if any."""
         models = self.grants.get(host, ())
         return models[0] if models else None
+
+    def shares(self, host: str) -> bool:
+        """Whether `host` is granted several models."""
+        return len(self.grants.get(host, ())) > 1

@@ -1,25 +1,39 @@
-"""The planner: seats to hosts, at the least swap cost. Pure and deterministic.
+"""The planner: from what is seen to a plan. Pure and deterministic.
 
-The most valuable seats get the movable hosts; what is already right stays; what is left over is
-matched, host by host, to where a swap is cheapest.
+It puts the steps together and says why: needs, the pool, slots worth having (`slots`, `seats`,
+`sharing`), hosts to slots (`assignment`).
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
+from analytics.forecast import LoadForecast
 from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
+from orchestration.allocation.assignment import Grant, assign
 from orchestration.allocation.capacity import capacities
 from orchestration.allocation.demand import offered_work
+from orchestration.allocation.memory import fits
+from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
+from orchestration.allocation.overrides import Override, Replicas
 from orchestration.allocation.plan import Move, Plan
-from orchestration.allocation.pool import Place, held_counts, places
-from orchestration.allocation.seats import Seat, ranked_seats
+from orchestration.allocation.pool import Place, awake_counts, held_counts, places
+from orchestration.allocation.setbacks import NOTHING_AVOIDED, Avoided
+from orchestration.allocation.sharing import Sharing, shared_sets
+from orchestration.allocation.slots import Slot, slots
+from orchestration.allocation.steering import (
+    in_force,
+    with_counts,
+    with_freeze,
+    with_pins,
+    with_setbacks,
+)
+from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
 from serving.config import Fleet
 from serving.wire import BatchSizeProfile, HostState
-
-SWAP_COST = {"awake": 0, "asleep": 1, "parked": 2, "disk": 3, "absent": 4}
-"""Order of cheapness of waking a model from each residency tier."""
 
 
 def propose(
@@ -28,109 +42,133 @@ def propose(
     traffic: Iterable[ModelTraffic],
     *,
     now: float,
+    forecasts: Mapping[str, LoadForecast] | None = None,
     profiles: Iterable[BatchSizeProfile] = (),
     swapped_at: Mapping[str, float] | None = None,
+    swap_cost: SwapCost = assumed_swap_cost,
     last_plan_id: int = 0,
     trigger: str = "asked for",
+    overrides: Sequence[Override] = (),
+    avoided: Avoided = NOTHING_AVOIDED,
 ) -> Plan:
     """The plan for what is seen: a hotswap for every host that should change, and why.
 
     `host_states` maps host names to states, None for an unreachable host. `profiles` say what a
-    replica does, where they were measured. `swapped_at` says when hosts were last given a model,
-    for the cooldown. The plan's id is above `last_plan_id` and
-    above every plan a host obeyed.
+    replica does, where they were measured. `forecasts` are of the models' interactive load.
+    `swapped_at` says when hosts were last given a model,
+    for the cooldown. `avoided` are hosts and models that lately failed together. The plan's id is
+    above `last_plan_id` and above every plan a host obeyed.
     """
     rows = list(traffic)
-    demand = offered_work(fleet, rows, host_states)
+    told = in_force(fleet, overrides, now)
+    fleet = with_counts(fleet, told)
+    demand = offered_work(fleet, rows, host_states, forecasts)
     capacity = capacities(fleet, profiles, host_states, rows)
+    seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
+    pool, pin_moves = with_pins(seen_pool, host_states, told, avoided)
+    fleet, pool = with_freeze(fleet, with_setbacks(pool, avoided), told)
     needs = {
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models
     }
-    pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
-    held = held_counts(pool)
-    chosen = _choose(needs, pool, held)
-    moves = _assign(needs, pool, held, chosen)
+    sharing = Sharing()
+    if fleet.allocation.time_sharing:
+        sharing = shared_sets(needs, pool, fits(fleet, host_states))
+    cost = MoveCost(swap_cost)
+    chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
+    granted = assign(pool, [slot.grant for slot in chosen], cost)
+    moves = [*pin_moves, *_moves(needs, pool, chosen, granted, cost)]
+    after = _after(pool, granted, moves)
+    held, replicas = awake_counts(pool), awake_counts(after)
     seen = [state.plan_id for state in host_states.values() if state is not None]
-    after = _after(pool, moves)
-    replicas = held_counts(after)
     return Plan(
         plan_id=1 + max([last_plan_id, *seen]),
         made_at=now,
         trigger=trigger,
         moves=tuple(moves),
-        grants={p.host: (p.model,) if p.serves and p.model else () for p in after},
+        grants={place.host: place.grant if place.serves else () for place in after},
+        regrants=_regrants(seen_pool, after, moves),
         replicas={model.name: replicas[model.name] for model in fleet.models},
         verdicts={
             name: reasons.verdict(need, pool, held[name], replicas[name])
+            + _told(name, told, avoided)
             for name, need in needs.items()
         },
         demand=demand,
         capacity=capacity,
+        overrides=told,
+        immovable={p.host: p.pinned_because for p in pool if p.pinned_because is not None},
     )
 
 
-def _choose(
-    needs: Mapping[str, Need], pool: Sequence[Place], held: Mapping[str, int]
-) -> list[Seat]:
-    """The most valuable seats, one for each movable host; pinned hosts keep theirs anyway."""
-    pinned = held_counts(place for place in pool if not place.movable)
-    free = sum(place.movable for place in pool)
-    seats = ranked_seats(needs, held, hosts=len(pool))
-    return [seat for seat in seats if seat.number > pinned[seat.model]][:free]
+def _told(model: str, overrides: Iterable[Override], avoided: Avoided) -> str:
+    """What an operator's override and failed hotswaps add to a verdict."""
+    held = [f"; {o.words}" for o in overrides if isinstance(o, Replicas) and o.model == model]
+    failed = [f"; {words}" for (_, other), words in avoided.pairs.items() if other == model]
+    return "".join([*held, *failed])
 
 
-def _assign(
+def _moves(
     needs: Mapping[str, Need],
     pool: Sequence[Place],
-    held: Mapping[str, int],
-    chosen: Sequence[Seat],
+    chosen: Iterable[Slot],
+    granted: Mapping[str, Grant],
+    cost: MoveCost,
 ) -> list[Move]:
-    """Moves that turn the movable hosts' models into the chosen seats' models."""
-    counts = Counter(held)
-    surplus = _surplus(pool, chosen)
-    candidates = [place for place in pool if place.movable]
+    """A hotswap for every host whose model is outside its new grant, most valuable slots first."""
+    leaving: dict[Grant, list[Place]] = defaultdict(list)
+    counts = held_counts(pool)
+    for place in pool:
+        if place.host in granted and place.model not in granted[place.host]:
+            leaving[granted[place.host]].append(place)
     moves = []
-    for seat in chosen:
-        spare = [p for p in candidates if p.model is None or surplus[p.model] > 0]
-        if seat.held or not spare:
+    for slot in chosen:
+        if not leaving[slot.grant] or (slot.seat is not None and slot.seat.held):
             continue
-        place = min(spare, key=lambda p: _cost(p, seat.model))
-        candidates.remove(place)
-        if place.model is not None:
-            surplus[place.model] -= 1
-            counts[place.model] -= 1
-        why = reasons.move(seat, needs, place, counts)
-        moves.append(Move(host=place.host, from_model=place.model, to_model=seat.model, reason=why))
+        place = leaving[slot.grant].pop(0)
+        if place.dedicated_to is not None:
+            counts[place.dedicated_to] -= 1
+        to_model = _first_awake(slot.grant, needs, place, cost)
+        why = reasons.move(slot, to_model, needs, place, counts)
+        moves.append(
+            Move(
+                host=place.host,
+                from_model=place.model,
+                to_model=to_model,
+                reason=why,
+                grant=(to_model, *(name for name in slot.grant if name != to_model)),
+            )
+        )
     return moves
 
 
-def _surplus(pool: Sequence[Place], chosen: Iterable[Seat]) -> Counter[str]:
-    """How many movable hosts of each model are not wanted any more."""
-    surplus = held_counts(place for place in pool if place.movable)
-    surplus.subtract(seat.model for seat in chosen if seat.held)
-    return surplus
-
-
-def _cost(place: Place, model: str) -> tuple[bool, int, tuple[int, int]]:
-    """Cheapest first: hosts that serve nothing, then by the model's tier there, then less busy."""
-    return (
-        place.model is not None,
-        SWAP_COST[place.tiers.get(model, "absent")],
-        place.busyness,
+def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, cost: MoveCost) -> str:
+    """The model of a grant to wake first: one that is waited for, else the cheapest to wake."""
+    return min(
+        grant,
+        key=lambda name: (-needs[name].demand.waiting_interactive, cost.swap_s(place, name)),
     )
 
 
-def _after(pool: Sequence[Place], moves: Iterable[Move]) -> list[Place]:
-    """The pool once the moves are made."""
-    to = {move.host: move.to_model for move in moves}
-    return [
-        Place(
-            host=place.host,
-            model=to.get(place.host, place.model),
-            movable=place.movable,
-            serves=place.serves or place.host in to,
-            pinned_because=place.pinned_because,
-        )
-        for place in pool
-    ]
+def _regrants(
+    before: Iterable[Place], after: Iterable[Place], moves: Iterable[Move]
+) -> tuple[str, ...]:
+    """Hosts that get another grant without being moved."""
+    moved = {move.host for move in moves}
+    pairs = zip(before, after, strict=True)
+    other = {a.host for b, a in pairs if frozenset(b.grant) != frozenset(a.grant)}
+    return tuple(sorted(other - moved))
+
+
+def _after(
+    pool: Sequence[Place], granted: Mapping[str, Grant], moves: Iterable[Move]
+) -> list[Place]:
+    """The pool once the grants are given and the moves are made."""
+    made = {move.host: move for move in moves}
+    after = []
+    for place in pool:
+        grant, model, serves = granted.get(place.host, place.grant), place.model, place.serves
+        if place.host in made:
+            grant, model, serves = made[place.host].grant, made[place.host].to_model, True
+        after.append(msgspec.structs.replace(place, grant=grant, model=model, serves=serves))
+    return after

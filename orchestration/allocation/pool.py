@@ -21,6 +21,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """It is a replica now, or will be in a moment without a new decision."""
     pinned_because: str | None
     """Why it is not movable, in words."""
+    grant: tuple[str, ...] = ()
+    """What it may have awake as far as is known; several: it is shared."""
+    domain: str | None = None
+    """What it fails together with."""
+    excluded: Mapping[str, str] = {}
+    """Models that it cannot be given, and why."""
     tiers: dict[str, Tier] = {}
     interactive: int = 0
     batch: int = 0
@@ -29,6 +35,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     def busyness(self) -> tuple[int, int]:
         """What is disturbed by taking the host away: interactive requests, then batch."""
         return (self.interactive, self.batch)
+
+    @property
+    def dedicated_to(self) -> str | None:
+        """The one model it is there for; None if it serves nothing, or is shared."""
+        return self.model if self.serves and len(self.grant) <= 1 else None
 
 
 def places(
@@ -47,9 +58,26 @@ def places(
     cooldown_s = fleet.allocation.cooldown_s
     pool = _places(fleet, states, demand, now, swapped_at, cooldown_s)
     held = held_counts(pool)
-    if all(held[model.name] >= model.min_replicas for model in fleet.models):
-        return pool
-    return _places(fleet, states, demand, now, swapped_at, cooldown_s=0.0)
+    if any(held[model.name] < model.min_replicas for model in fleet.models):
+        pool = _places(fleet, states, demand, now, swapped_at, cooldown_s=0.0)
+    return _with_limits(fleet, pool)
+
+
+def _with_limits(fleet: Fleet, pool: list[Place]) -> list[Place]:
+    """The pool with what each host cannot hold, and what it fails together with."""
+    by_kind: dict[object, dict[str, str]] = {}
+    limited = []
+    for host, place in zip(fleet.hosts, pool, strict=True):
+        memory = (host.host_memory_gib, host.device_memory_gib)
+        kind = (host.accelerator, len(host.devices), *memory)
+        if kind not in by_kind:
+            reasons = {model.name: host.why_not(model) for model in fleet.models}
+            by_kind[kind] = {name: why for name, why in reasons.items() if why is not None}
+        excluded = by_kind[kind]
+        if excluded or host.failure_domain is not None:
+            place = msgspec.structs.replace(place, excluded=excluded, domain=host.failure_domain)  # noqa: PLW2901
+        limited.append(place)
+    return limited
 
 
 def _places(
@@ -61,6 +89,7 @@ def _places(
     cooldown_s: float,
 ) -> list[Place]:
     known = {model.name for model in fleet.models}
+    may_share = fleet.allocation.time_sharing
     read = []
     for host in fleet.hosts:
         state = states.get(host.name)
@@ -73,12 +102,23 @@ def _places(
         else:
             age_s = now - swapped_at.get(host.name, float("-inf"))
             wanted = state.awake_model in known and demand[state.awake_model].present_now
-            read.append(_serving(state, known, age_s, cooldown_s if wanted else 0.0))
+            place = _serving(state, known, age_s, cooldown_s if wanted else 0.0)
+            read.append(place if may_share else _dedicated(place))
     return read
 
 
+def _dedicated(place: Place) -> Place:
+    """Where no host is shared, every host is there for the model it has."""
+    return msgspec.structs.replace(place, grant=(place.model,) if place.model else ())
+
+
 def held_counts(pool: Iterable[Place]) -> Counter[str]:
-    """Replicas of every model, with those that will be there in a moment."""
+    """Dedicated replicas of every model, with those that will be there in a moment."""
+    return Counter(place.dedicated_to for place in pool if place.dedicated_to is not None)
+
+
+def awake_counts(pool: Iterable[Place]) -> Counter[str]:
+    """Replicas of every model, with those of shared hosts."""
     return Counter(place.model for place in pool if place.serves and place.model is not None)
 
 
@@ -96,6 +136,7 @@ def _starting(host: HostSettings, demand: Mapping[str, ModelDemand]) -> Place:
         movable=False,
         serves=model is not None and not awaited,
         pinned_because=f"starts with {model}" if model else "is starting",
+        grant=(model,) if model else (),
     )
 
 
@@ -107,9 +148,11 @@ def _serving(state: HostState, known: set[str], age_s: float, cooldown_s: float)
         because = f"is swapping to {model}"
     elif age_s < cooldown_s:
         because = f"got its model {max(age_s, 0):.0f} s ago and keeps it for {cooldown_s:g} s"
+    grant = tuple(name for name in state.grant if name in known)
     return Place(
         host=state.host,
         model=model if model in known else None,
+        grant=grant if model in grant else (model,) if model in known and model else (),
         movable=because is None,
         serves=model in known,
         pinned_because=because,

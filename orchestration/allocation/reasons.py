@@ -6,19 +6,28 @@ from orchestration.allocation.demand import ModelDemand
 from orchestration.allocation.need import Need
 from orchestration.allocation.pool import Place
 from orchestration.allocation.seats import Rank, Seat
+from orchestration.allocation.slots import Slot
 
 
-def move(seat: Seat, needs: Mapping[str, Need], place: Place, left: Mapping[str, int]) -> str:
-    """Why `place` is given the model of `seat`; `left` counts replicas after it is taken away."""
-    gain = _gain(seat, needs[seat.model])
+def move(
+    slot: Slot, to_model: str, needs: Mapping[str, Need], place: Place, left: Mapping[str, int]
+) -> str:
+    """Why `place` is given a slot; `left` counts dedicated replicas after it is taken away."""
+    gain = _sharing(slot, to_model) if slot.seat is None else _gain(slot.seat, needs[to_model])
     if place.model is None:
         return f"{gain}; {place.host} serves no model of the fleet"
+    if place.dedicated_to is None:
+        return f"{gain}; {place.host} was shared by {', '.join(place.grant)}"
     giver = needs[place.model]
     return (
         f"{gain}; {place.host} leaves {place.model}, which keeps "
         f"{_count(left[place.model], 'replica')} (minimum {giver.model.min_replicas}) for "
         f"{_load(giver)}"
     )
+
+
+def _sharing(slot: Slot, to_model: str) -> str:
+    return f"{', '.join(slot.grant)} share a host, {to_model} first"
 
 
 def verdict(need: Need, pool: Sequence[Place], before: int, after: int) -> str:

@@ -1,21 +1,24 @@
 """Seats: what the n-th replica of a model is worth, compared with those of all models.
 
-A model's first replica, its second and so on are its seats. Planning is handing the hosts that
-are there to the most valuable seats. A seat is worth a rank, then an amount within the rank.
-Ranks do not depend on where models are now, but for two things that keep an allocation still:
-a held seat is worth `HOLD` more, and a seat nobody needs is worth keeping.
+A model's first replica, its second and so on are its seats. A seat is worth a rank, then an amount
+within the rank. Ranks are what is promised (a minimum, that nobody waits for ever, interactive
+before batch); amounts are expected violations of service levels avoided by this one replica more,
+by the model's weight. Whether a seat is worth a move is `slots`' matter.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
 from orchestration.allocation.demand import ModelDemand
 from orchestration.allocation.need import Need
 
-HOLD = 0.25
-"""Load, in replicas, that a move must gain beyond what it takes away."""
+LEAST_LATE = 0.02
+"""Late interactive load, in replicas, below which one replica more is not for interactive load."""
+LEAST_BATCH = 0.25
+"""Batch load, in replicas, below which one replica more is not for batch."""
+BATCH_WORTH = 0.1
+"""What batch work done is worth, compared with interactive work in time."""
 
 
 class Rank(IntEnum):
@@ -40,54 +43,84 @@ class Seat(NamedTuple):
     held: bool
     model: str
     number: int
+    gain: float
+    """Work in time, in replicas, that it adds: what a move is weighed by."""
+
+    @property
+    def worth(self) -> tuple[Rank, float]:
+        """What seats of all models are compared by."""
+        return self.rank, self.amount
 
 
-def ranked_seats(needs: Mapping[str, Need], held: Mapping[str, int], hosts: int) -> list[Seat]:
-    """Every seat that could matter to a pool of `hosts`, most valuable first.
+def seats(
+    needs: Mapping[str, Need], held: Mapping[str, int], shared: Collection[str] = ()
+) -> list[Seat]:
+    """Every seat that is held or that there is a reason for, most valuable first.
 
     `needs` is in the order of the fleet file, `held` is how many replicas each model has now.
-    Ties go to held seats, then to that order.
+    Models of `shared` need no seat beyond their minimum. Ties go to held seats, then to that order.
     """
-    seats = []
+    found = []
     for name, need in needs.items():
-        now = held.get(name, 0)
-        last = max(min(need.model.max_replicas, hosts), now)
-        for number in range(1, last + 1):
-            rank, amount = _worth(need, number, now)
-            seats.append(Seat(rank, amount, number <= now, name, number))
+        now, model = held.get(name, 0), need.model
+        wanted = 0 if name in shared else min(model.max_replicas, max(1, need.enough))
+        for number in range(1, max(now, wanted, model.min_replicas) + 1):
+            seat = _seat(need, number, number <= now, name in shared)
+            if seat.held or seat.rank > Rank.KEPT:
+                found.append(seat)
     order = {name: place for place, name in enumerate(needs)}
-    return sorted(seats, key=lambda s: (-s.rank, -s.amount, not s.held, order[s.model], s.number))
+    return sorted(found, key=lambda s: (-s.rank, -s.amount, not s.held, order[s.model], s.number))
 
 
-def _worth(need: Need, number: int, held: int) -> tuple[Rank, float]:
-    """Rank and amount of one seat."""
-    is_held = number <= held
-    if number <= need.model.min_replicas:
-        return Rank.MINIMUM, 1.0
-    if number > need.model.max_replicas:
-        return Rank.OVER_MAXIMUM, 0.0
-    by_load = _by_load(need, number, is_held)
-    return max(by_load, _first_seat(need.demand, is_held)) if number == 1 else by_load
+def spare_seat(model: str, number: int) -> Seat:
+    """A seat that nobody needs, for a host that has none."""
+    return Seat(Rank.UNNEEDED, 0.0, False, model, number, 0.0)
 
 
-def _by_load(need: Need, number: int, is_held: bool) -> tuple[Rank, float]:
-    """The worth of one seat by the load that the seats before it leave over."""
-    hold = HOLD if is_held else 0.0
-    missing = need.interactive - (number - 1) + hold
-    if missing > HOLD:
-        return Rank.INTERACTIVE_LOAD, min(missing, 1.0 + hold)
-    missing = need.missing(number - 1) + hold
-    if missing > HOLD:
-        return Rank.BATCH_LOAD, min(missing, 1.0 + hold)
-    return (Rank.KEPT if is_held else Rank.UNNEEDED), 0.0
+def _seat(need: Need, number: int, is_held: bool, shared: bool) -> Seat:
+    rank, amount, gain = _worth(need, number, is_held)
+    if shared and Rank.UNNEEDED < rank < Rank.MINIMUM:
+        rank, amount = Rank.UNNEEDED, 0.0
+    return Seat(rank, amount, is_held, need.model.name, number, gain)
 
 
-def _first_seat(demand: ModelDemand, is_held: bool) -> tuple[Rank, float]:
+def _worth(need: Need, number: int, is_held: bool) -> tuple[Rank, float, float]:
+    """Rank, amount and gain of one seat."""
+    model = need.model
+    late = model.weight * (need.late(number - 1) - need.late(number))
+    batch = model.weight * BATCH_WORTH * max(0.0, min(1.0, need.missing(number - 1)))
+    gain = late + batch
+    if number <= model.min_replicas:
+        return Rank.MINIMUM, model.weight / number, gain
+    if number > model.max_replicas:
+        return Rank.OVER_MAXIMUM, 0.0, 0.0
+    first = _first_seat(need, is_held) if number == 1 else (Rank.UNNEEDED, 0.0)
+    return *max(_by_load(need, number, is_held, late, batch), first), gain
+
+
+def _by_load(
+    need: Need, number: int, is_held: bool, late: float, batch: float
+) -> tuple[Rank, float]:
+    if late > LEAST_LATE * need.model.weight:
+        return Rank.INTERACTIVE_LOAD, late
+    if need.missing(number - 1) > (0.0 if is_held else LEAST_BATCH):
+        return Rank.BATCH_LOAD, batch
+    return (Rank.KEPT, late) if is_held else (Rank.UNNEEDED, 0.0)
+
+
+def _first_seat(need: Need, is_held: bool) -> tuple[Rank, float]:
     """The worth of being there at all for a model in demand."""
+    demand, weight = need.demand, need.model.weight
     if demand.waiting_interactive and not is_held:
-        return Rank.WAITING, float(demand.waiting_interactive)
+        return Rank.WAITING, weight * demand.waiting_interactive
     if is_held and demand.interactive_present:
-        return Rank.IN_USE, 1.0 + math.tanh(demand.waiting_interactive + demand.running_interactive)
+        return Rank.IN_USE, weight * _presence(demand)
     if demand.batch_present and (is_held or demand.waiting_batch):
-        return Rank.BATCH_FIRST, HOLD if is_held else 0.0
+        return Rank.BATCH_FIRST, weight * float(is_held)
     return Rank.UNNEEDED, 0.0
+
+
+def _presence(demand: ModelDemand) -> float:
+    """1 for a model just used, 2 for one that many use now."""
+    present = demand.waiting_interactive + demand.running_interactive
+    return 1.0 + present / (1.0 + present)

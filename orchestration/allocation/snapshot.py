@@ -13,9 +13,12 @@ import stamina
 
 from analytics.errors import StoreUnreachable
 from analytics.traffic import ModelTraffic, TrafficReader
+from orchestration.allocation.override_record import OverrideRecord
+from orchestration.allocation.overrides import Override, changes
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from orchestration.allocation.record import PlanRecord
+from orchestration.allocation.setbacks import Setback, avoided
 from orchestration.profiling.record import ProfileRecord
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
@@ -26,6 +29,19 @@ UNREACHABLE_AFTER_S = 1.0
 """A host that does not answer for this long is taken for unreachable."""
 
 LAST_SWAPS = "SELECT host, max(ended_at) AS at FROM swaps WHERE outcome = 'committed' GROUP BY host"
+SETBACKS = "SELECT host, model, times, last_at FROM swap_setbacks"
+
+
+class TrafficView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the traffic store said at one moment."""
+
+    rows: list[ModelTraffic] = []
+    swapped_at: dict[str, float] = {}
+    """When each host was last given a model."""
+    setbacks: list[Setback] = []
+    """Hotswaps that failed lately."""
+    error: str | None = None
+    """Why there is none of this, if so."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +57,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     last_plan: Plan | None
     profiles: list[BatchSizeProfile] = []
     """What replicas were measured to do."""
+    overrides: tuple[Override, ...] = ()
+    """What operators told, also what has ended."""
+    setbacks: list[Setback] = []
 
 
 class TrafficSource:
@@ -51,17 +70,22 @@ class TrafficSource:
         self._window_s = fleet.allocation.window_s
         self._reader: TrafficReader | None = None
 
-    def read(self) -> tuple[list[ModelTraffic], dict[str, float], str | None]:
-        """Traffic rows, when hosts were last swapped, and why there is neither, if so."""
+    def read(self) -> TrafficView:
+        """Traffic, when hosts were last swapped and what failed, or why there is none of it."""
         try:
             if self._reader is None:
                 self._reader = TrafficReader(*self._place)
             rows = self._reader.model_traffic(self._window_s)
             swaps = self._reader.query(LAST_SWAPS)
+            setbacks = self._reader.query(SETBACKS)
         except StoreUnreachable as error:
             self.close()
-            return [], {}, str(error)
-        return rows, dict(swaps.iter_rows()), None
+            return TrafficView(error=str(error))
+        return TrafficView(
+            rows=rows,
+            swapped_at=dict(swaps.iter_rows()),
+            setbacks=[Setback(**row) for row in setbacks.iter_rows(named=True)],
+        )
 
     def close(self) -> None:
         """Hang up."""
@@ -102,30 +126,31 @@ def take_snapshot(fleet: Fleet, state: StateFolder) -> Snapshot:
         traffic = source.read()
         source.close()
         by_host = dict(zip((host.name for host in fleet.hosts), states, strict=True))
-    profiles = ProfileRecord.of(state).read()
-    return snapshot_of(by_host, traffic, PlanRecord.of(state).read(), profiles)
+    return snapshot_of(by_host, traffic, state)
 
 
 def snapshot_of(
-    states: dict[str, HostState | None],
-    traffic: tuple[list[ModelTraffic], dict[str, float], str | None],
-    last_plan: Plan | None,
-    profiles: list[BatchSizeProfile],
+    states: dict[str, HostState | None], traffic: TrafficView, state: StateFolder
 ) -> Snapshot:
-    """Put together what was read. The last plan's moves count as swaps from when it was made."""
-    rows, swapped_at, error = traffic
-    since = dict(swapped_at)
+    """Put together what was read with what the state folder keeps.
+
+    The last plan's moves count as swaps from when it was made.
+    """
+    last_plan = PlanRecord.of(state).read()
+    since = dict(traffic.swapped_at)
     if last_plan is not None:
         for move in last_plan.moves:
             since[move.host] = max(since.get(move.host, 0.0), last_plan.made_at)
     return Snapshot(
         taken_at=time.time(),
         states=states,
-        traffic=rows,
-        traffic_error=error,
+        traffic=traffic.rows,
+        traffic_error=traffic.error,
         swapped_at=since,
         last_plan=last_plan,
-        profiles=profiles,
+        profiles=ProfileRecord.of(state).read(),
+        overrides=OverrideRecord.of(state).read(),
+        setbacks=traffic.setbacks,
     )
 
 
@@ -141,6 +166,8 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
         swapped_at=snapshot.swapped_at,
         last_plan_id=last.plan_id if last is not None else 0,
         trigger=trigger,
+        overrides=snapshot.overrides,
+        avoided=avoided(snapshot.setbacks, snapshot.taken_at),
     )
     return msgspec.structs.replace(plan, changed=changed_models(last, plan))
 
@@ -160,7 +187,7 @@ def changed_models(before: Plan | None, after: Plan) -> tuple[str, ...]:
 
 
 def drift(before: Plan | None, now: Plan, hosts: Iterable[str]) -> list[str]:
-    """How the fleet differs from what the last plan said, in words; empty if it does not.
+    """How fleet and overrides differ from the last plan's, in words; empty if they do not.
 
     `now` is a plan for what is seen; its moves are undone to know what is there.
     """
@@ -179,4 +206,4 @@ def drift(before: Plan | None, now: Plan, hosts: Iterable[str]) -> list[str]:
             said.append(f"{host} is back with {model}")
         else:
             said.append(f"{host} serves {model}, plan {before.plan_id} says {expected}")
-    return said
+    return [*said, *changes(before.overrides, now.overrides)]

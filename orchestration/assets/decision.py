@@ -9,6 +9,7 @@ from orchestration import tables
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.record import PlanRecord
 from orchestration.allocation.snapshot import Snapshot, plan_from, take_snapshot
+from orchestration.allocation_turn import AllocationTurn
 from orchestration.installation import Installation
 from orchestration.names import OWNERS, PLAN, TRAFFIC, TRIGGER_TAG
 from orchestration.plan_events import PlanEvents
@@ -67,16 +68,25 @@ def plan_io_manager(context: dg.InitResourceContext) -> PlanIOManager:
     internal_asset_deps={"traffic": set(), "plan": {TRAFFIC}},
 )
 def decide(
-    context: dg.AssetExecutionContext, installation: Installation, plan_events: PlanEvents
+    context: dg.AssetExecutionContext,
+    installation: Installation,
+    plan_events: PlanEvents,
+    allocation_turn: AllocationTurn,
 ) -> Any:
-    """Take a snapshot of fleet and traffic, and make a plan of it."""
+    """Take a snapshot of fleet and traffic, and make a plan of it, alone."""
     fleet = installation.fleet
     started = time.monotonic()
     snapshot = take_snapshot(fleet, installation.state)
     snapshot_s = time.monotonic() - started
     trigger = context.run.tags.get(TRIGGER_TAG, "asked for by hand")
     plan = plan_from(fleet, snapshot, trigger=trigger)
-    timings_s = {"snapshot": snapshot_s, "plan": time.monotonic() - started - snapshot_s}
+    timings_s = {
+        "waited for another allocation run": allocation_turn.waited_s,
+        "snapshot": snapshot_s,
+        "plan": time.monotonic() - started - snapshot_s,
+    }
+    for override in plan.overrides:
+        context.log.info(override.words)
     for move in plan.moves:
         context.log.info(f"{move.host} to {move.to_model}: {move.reason}")
     yield dg.Output(None, "traffic", metadata=_traffic_metadata(fleet, snapshot))
@@ -98,6 +108,8 @@ def _plan_metadata(plan: Plan, snapshot: Snapshot, timings_s: dict[str, float]) 
         "plan_id": plan.plan_id,
         "trigger": plan.trigger,
         "moves": tables.moves_table(plan),
+        "overrides": tables.overrides_table(plan),
+        "grants": tables.grants_table(plan),
         "models": tables.models_table(plan),
         "hosts": tables.hosts_table(snapshot.states),
         "timings": tables.timings_table(timings_s),

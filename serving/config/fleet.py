@@ -101,6 +101,21 @@ class ModelSettings(_Section):
     service_levels: ServiceLevels = Field(
         ServiceLevels(), description="what interactive users are promised"
     )
+    weight: float = Field(
+        1.0, gt=0, description="what a request of it counts against one of another model"
+    )
+    accelerator: Literal["cpu", "cuda"] | None = Field(
+        None, description="what it runs on; absent: on any"
+    )
+    min_devices: int = Field(
+        1, ge=1, description="the smallest tensor-parallel group that it is served on"
+    )
+    weights_gib: float | None = Field(
+        None,
+        gt=0,
+        description="size of its weights; a host is given it only where they fit with the KV "
+        "cache; absent: it is taken to fit",
+    )
     tool_call_parser: str | None = Field(None, description="a name vLLM knows, such as hermes")
     reasoning_parser: str | None = Field(None, description="a name vLLM knows")
     chat_template: Path | None = Field(None, description="replaces the checkpoint's own")
@@ -144,6 +159,27 @@ class HostSettings(_Section):
         "On cuda: what all engines may hold of each device; absent: the old one sleeps first",
     )
     starts_with: ModelName | None = Field(None, description="awake at start; absent: the plan's")
+    failure_domain: str | None = Field(
+        None,
+        description="what it fails together with, such as a rack or a machine: replicas of a model "
+        "are spread over these",
+    )
+
+    def why_not(self, model: ModelSettings) -> str | None:
+        """Why it cannot have `model` awake, in words; None if nothing speaks against it."""
+        if model.accelerator not in (None, self.accelerator):
+            return f"it runs on {model.accelerator}, the host has {self.accelerator}"
+        devices = max(1, len(self.devices))
+        if model.min_devices > devices:
+            return f"it needs {model.min_devices} devices, the host has {devices}"
+        if model.weights_gib is None:
+            return None
+        needed_gib, room_gib = model.weights_gib + model.kv_cache_gib, self.host_memory_gib
+        if self.accelerator == "cuda":
+            room_gib = (self.device_memory_gib or float("inf")) * devices
+        if needed_gib > room_gib:
+            return f"it needs {needed_gib:g} GiB, the host has {room_gib:g}"
+        return None
 
 
 class GatewaySettings(_Section):
@@ -207,6 +243,16 @@ class AllocationSettings(_Section):
     cooldown_s: float = Field(
         20.0, ge=0, description="a host just given a model keeps it this long while it is wanted"
     )
+    horizon_s: float = Field(
+        60.0,
+        gt=0,
+        description="a move for load is made when it gains more over this long than it costs",
+    )
+    time_sharing: bool = Field(
+        False,
+        description="whether a host may be granted several models, among which it switches by "
+        "itself; false: every grant is one model",
+    )
 
 
 class Fleet(_Section):
@@ -263,7 +309,24 @@ class Fleet(_Section):
             raise ValueError(
                 f"min_replicas add up to {needed}, but there are {len(self.hosts)} hosts"
             )
+        self._check_fit()
         return self
+
+    def _check_fit(self) -> None:
+        """Models that must be somewhere must fit there."""
+        for host in self.hosts:
+            because = host.starts_with and host.why_not(self.model(host.starts_with))
+            if because:
+                raise ValueError(f"host {host.name} starts_with {host.starts_with}: {because}")
+        for model in self.models:
+            if not model.min_replicas:
+                continue
+            able = sum(host.why_not(model) is None for host in self.hosts)
+            if model.min_replicas > able:
+                raise ValueError(
+                    f"min_replicas of {model.name} is {model.min_replicas}, "
+                    f"but hosts that can hold it: {able}"
+                )
 
 
 def _unique(what: str, values: list[str]) -> None:

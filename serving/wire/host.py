@@ -44,6 +44,8 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     """The model that will be awake; also in phase serving, while it wakes before the old sleeps."""
     plan_id: int
     """The last plan obeyed; 0 before the first."""
+    grant: tuple[str, ...] = ()
+    """The models it may have awake; empty before it was told any."""
     tiers: dict[str, Tier]
     running: ClassCounts
     waiting: ClassCounts

@@ -9,16 +9,18 @@ zero, as with KEDA, since the pool has fewer hosts than models may want.
 
 import math
 from collections import deque
+from collections.abc import Sequence
 
-from simulation.cluster import Cluster, Host, Swap
-from simulation.engine import Request
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Swap
+from simulation.policy import Policy
 
 SYNC_S = 15.0
 STABILISATION_S = 300.0
 TOLERANCE = 0.1
 
 
-class Autoscaler:
+class Autoscaler(Policy):
     """One autoscaler a model, first come, first served."""
 
     name = "pod autoscaler"
@@ -29,14 +31,14 @@ class Autoscaler:
         self._desires: list[deque[tuple[float, int]]] = []
         self._free: set[int] = set()
 
-    def start(self, cluster: Cluster) -> list[tuple[int, int]]:
+    def start(self, cluster: Cluster) -> Sequence[Command]:
         """One replica each, as far as the pool goes."""
         models = len(cluster.services)
         self._desires = [deque() for _ in range(models)]
         self._free = set(range(min(models, len(cluster.hosts)), len(cluster.hosts)))
-        return [(n, n) for n in range(min(models, len(cluster.hosts)))]
+        return [Swap(n, n) for n in range(min(models, len(cluster.hosts)))]
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+    def tick(self, now: float, cluster: Cluster) -> Sequence[Command]:
         """Scale everything down that may go down, then up what wants more, in models' order."""
         wanted = [self._desired(now, model, cluster) for model in range(len(cluster.services))]
         held = self._held(cluster)
@@ -54,17 +56,6 @@ class Autoscaler:
                 self._free.discard(number)
                 swaps.append(Swap(number, model))
         return swaps
-
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
-        """It waits for the next sync."""
-        return []
-
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
-        """It waits for the next sync."""
-        return []
-
-    def ended(self, now: float, request: Request) -> None:
-        """Nothing is learnt from it."""
 
     def _held(self, cluster: Cluster) -> list[list[Host]]:
         held: list[list[Host]] = [[] for _ in cluster.services]

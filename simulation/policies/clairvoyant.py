@@ -6,13 +6,15 @@ engines to where most of them are served, and lets every engine keep its model i
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.cluster import Cluster, Host, Swap
-from simulation.engine import Request
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Swap
 from simulation.policies.pinned import output_token_s
+from simulation.policy import Policy
 from simulation.service import ServiceModel
 from simulation.trace import Trace
 
@@ -20,7 +22,7 @@ BUSIEST_S = 5.0
 """A model gets engines for its busiest stretch of this length within a period."""
 
 
-class Clairvoyant:
+class Clairvoyant(Policy):
     """Plans every `period_s` for the period that begins."""
 
     name = "clairvoyant"
@@ -31,11 +33,11 @@ class Clairvoyant:
         self.tick_s = period_s
         self._requests, self._engines = _coming(trace, services, tpot_s, period_s)
 
-    def start(self, cluster: Cluster) -> list[tuple[int, int]]:
+    def start(self, cluster: Cluster) -> Sequence[Command]:
         """The first period's engines."""
-        return list(enumerate(self._chosen(0, len(cluster.hosts))))
+        return [Swap(*each) for each in enumerate(self._chosen(0, len(cluster.hosts)))]
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+    def tick(self, now: float, cluster: Cluster) -> Sequence[Command]:
         """Engines of the period that begins now, at the fewest swaps."""
         wanted = Counter(self._chosen(round(now / self.tick_s), len(cluster.hosts)))
         spare = []
@@ -46,17 +48,6 @@ class Clairvoyant:
                 spare.append(host)
         missing = sorted(wanted.elements())
         return [Swap(h.number, m) for h, m in zip(sorted(spare, key=_load), missing, strict=False)]
-
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
-        """It knew."""
-        return []
-
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
-        """It knew."""
-        return []
-
-    def ended(self, now: float, request: Request) -> None:
-        """It knew."""
 
     def _chosen(self, period: int, hosts: int) -> list[int]:
         """A model for every host that is needed: most requests served by an engine more first."""

@@ -3,37 +3,33 @@
 What ModelMesh-like servers and llama-swap do: no plan, no forecast, no minimum stay.
 """
 
-import math
+from collections.abc import Sequence
 
-from simulation.cluster import Cluster, Host, Swap
-from simulation.engine import Request
+from simulation.cluster import Cluster, Host
+from simulation.commands import Command, Swap
+from simulation.policy import Policy
 
 
-class OnRequest:
+class OnRequest(Policy):
     """Least recently used engine first; an idle one before a busy one."""
 
     name = "swap on request"
-    tick_s = math.inf
 
     def __init__(self) -> None:
         self._used_at: dict[int, float] = {}
 
-    def start(self, cluster: Cluster) -> list[tuple[int, int]]:
+    def start(self, cluster: Cluster) -> Sequence[Command]:
         """The first models of the list, one engine each."""
-        return [(n, n) for n in range(min(len(cluster.hosts), len(cluster.services)))]
+        return [Swap(n, n) for n in range(min(len(cluster.hosts), len(cluster.services)))]
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
-        """Never asked."""
-        return []
-
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
+    def starved(self, now: float, model: int, cluster: Cluster) -> Sequence[Command]:
         """Swap it in where that hurts the model used longest ago."""
         settled = [host for host in cluster.hosts if host.target is None]
         if not settled:
             return []
         return [Swap(min(settled, key=self._preference).number, model)]
 
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
+    def idle(self, now: float, host: Host, cluster: Cluster) -> Sequence[Command]:
         """Remember the use; take over a model that was left waiting when every host was busy."""
         self._used_at[host.number] = now
         starving = [
@@ -44,9 +40,6 @@ class OnRequest:
         if not starving:
             return []
         return [Swap(host.number, min(starving, key=lambda m: cluster.waiting[m].oldest_at()))]
-
-    def ended(self, now: float, request: Request) -> None:
-        """Nothing is learnt from it."""
 
     def _preference(self, host: Host) -> tuple[bool, float, int]:
         busy = host.engine is not None and host.engine.running > 0

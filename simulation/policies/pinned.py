@@ -4,41 +4,26 @@ Counts come from the mean load, or from the least that keeps a model's service l
 """
 
 import math
+from collections.abc import Sequence
 
-from simulation.cluster import Cluster, Host, Swap
-from simulation.engine import Request
+from simulation.cluster import Cluster
+from simulation.commands import Command, Swap
+from simulation.policy import Policy
 from simulation.service import ServiceModel
 from simulation.trace import Trace
 
 
-class Pinned:
+class Pinned(Policy):
     """`counts[model]` engines each; models beyond the pool get none."""
-
-    tick_s = math.inf
 
     def __init__(self, name: str, counts: list[int]) -> None:
         self.name, self._counts = name, counts
 
-    def start(self, cluster: Cluster) -> list[tuple[int, int]]:
+    def start(self, cluster: Cluster) -> Sequence[Command]:
         """Hosts in order, models in order of their counts, the larger ones first."""
         order = sorted(range(len(self._counts)), key=lambda model: (-self._counts[model], model))
         wanted = [model for model in order for _ in range(self._counts[model])]
-        return list(enumerate(wanted[: len(cluster.hosts)]))
-
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
-        """Nothing ever changes."""
-        return []
-
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
-        """Nothing ever changes."""
-        return []
-
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
-        """Nothing ever changes."""
-        return []
-
-    def ended(self, now: float, request: Request) -> None:
-        """Nothing is learnt from it."""
+        return [Swap(*each) for each in enumerate(wanted[: len(cluster.hosts)])]
 
 
 def mean_counts(trace: Trace, services: list[ServiceModel], tpot_s: float) -> list[int]:

@@ -1,26 +1,29 @@
 """Turntable's own planner, fed with what the modelled fleet would tell it.
 
-The same `propose` that allocation runs call, over host states and traffic statistics made from the
-cluster. No decision about models is made here.
+The same `propose` that allocation runs call; its moves and grants come `reaction_s` later. Within
+grants the modelled gateway switches. No decision about models is made here.
 """
 
-from collections import deque
+from collections.abc import Sequence
 
-from analytics.traffic import ModelTraffic
-from orchestration.allocation import propose
+from orchestration.allocation import Plan, propose
 from serving.config import Fleet
-from serving.wire import WIRE_VERSION, ClassCounts, HostState, Tier
-from simulation.cluster import Cluster, Host, Swap
+from simulation.cluster import Cluster
+from simulation.commands import Command, Grant, Swap
 from simulation.engine import Request
+from simulation.policies.readings import Readings
+from simulation.policy import Policy
 
-SENSOR_S = 0.5
+SENSOR_S = 1.0
 """How often the sensor looks."""
-QUIET_S = 10.0
-"""How often a plan is made while nobody waits."""
+PRESSED_S = 2.0
+"""How often a plan is made while requests wait for a model that no host may wake, or pile up."""
+QUIET_S = 20.0
+"""How often a plan is made otherwise."""
 
 
-class Planned:
-    """Plans while requests wait without a replica, and now and then."""
+class Planned(Policy):
+    """Plans while requests wait that no switch helps, and now and then."""
 
     name = "turntable"
     tick_s = SENSOR_S
@@ -28,148 +31,75 @@ class Planned:
     def __init__(self, fleet: Fleet, *, reaction_s: float) -> None:
         """`reaction_s`: from a plan to the hotswap commands (a run's start)."""
         self._fleet, self._reaction_s = fleet, reaction_s
-        self._traffic = [_Traffic(m.name, fleet.allocation.window_s) for m in fleet.models]
-        self._names = [model.name for model in fleet.models]
+        self._readings = Readings(fleet)
+        self._numbers = {model.name: number for number, model in enumerate(fleet.models)}
+        self._hosts = {host.name: number for number, host in enumerate(fleet.hosts)}
         self._planned_at = float("-inf")
-        self._due: tuple[float, list[Swap]] | None = None
+        self._due: tuple[float, list[Command]] | None = None
         self._last_plan = 0
 
-    def start(self, cluster: Cluster) -> list[tuple[int, int]]:
-        """Minimums first, then the models of the fleet in order, one host each."""
+    def start(self, cluster: Cluster) -> Sequence[Command]:
+        """Minimums first, then the models of the fleet in order; and the first plan's grants."""
         minimums = [n for n, m in enumerate(self._fleet.models) for _ in range(m.min_replicas)]
         others = [n for n, m in enumerate(self._fleet.models) if not m.min_replicas]
-        return list(enumerate((minimums + others)[: len(cluster.hosts)]))
+        ordered = [*minimums, *others]
+        awake = [ordered[n % len(ordered)] for n in range(len(cluster.hosts))]
+        begun: list[Command] = [Swap(host, model) for host, model in enumerate(awake)]
+        plan = self._propose(0.0, cluster, awake)
+        return [*begun, *self._commands(plan, set(plan.grants))]
 
-    def tick(self, now: float, cluster: Cluster) -> list[Swap]:
-        """Hand out the moves that are due, or plan: never two allocation runs at once."""
+    def tick(self, now: float, cluster: Cluster) -> Sequence[Command]:
+        """Hand out what is due, or plan: never two allocation runs at once."""
         if self._due is not None:
-            due_at, swaps = self._due
+            due_at, commands = self._due
             if now < due_at:
                 return []
             self._due = None
-            return swaps
-        if now - self._planned_at >= QUIET_S or _somebody_starves(cluster):
-            swaps = self._plan(now, cluster)
+            return commands
+        every_s = PRESSED_S if _pressed(cluster) else QUIET_S
+        if now - self._planned_at >= every_s:
             self._planned_at = now
-            if swaps:
-                self._due = (now + self._reaction_s, swaps)
+            plan = self._propose(now, cluster)
+            commands = self._commands(plan, {*plan.regrants, *(move.host for move in plan.moves)})
+            if commands:
+                self._due = (now + self._reaction_s, commands)
         return []
 
-    def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
-        """The sensor sees it."""
-        return []
-
-    def idle(self, now: float, host: Host, cluster: Cluster) -> list[Swap]:
-        """The planner decides, not the host."""
-        return []
+    def arrived(self, now: float, request: Request) -> None:
+        """Count it into its model's load."""
+        self._readings.arrived(now, request)
 
     def ended(self, now: float, request: Request) -> None:
         """Count it into its model's traffic."""
-        self._traffic[request.model].ended(now, request)
+        self._readings.ended(now, request)
 
-    def _plan(self, now: float, cluster: Cluster) -> list[Swap]:
-        states = {
-            settings.name: self._state(settings.name, host)
-            for settings, host in zip(self._fleet.hosts, cluster.hosts, strict=True)
-        }
+    def _propose(self, now: float, cluster: Cluster, awake: Sequence[int] | None = None) -> Plan:
         plan = propose(
             self._fleet,
-            states,
-            [row for model in range(len(self._names)) for row in self._rows(now, model, cluster)],
+            self._readings.states(cluster, self._last_plan, awake),
+            self._readings.traffic(now, cluster),
             now=now,
+            forecasts=self._readings.forecasts(now),
             swapped_at={
                 s.name: h.swapped_at for s, h in zip(self._fleet.hosts, cluster.hosts, strict=True)
             },
             last_plan_id=self._last_plan,
         )
         self._last_plan = plan.plan_id
-        numbers = {host.name: number for number, host in enumerate(self._fleet.hosts)}
-        return [Swap(numbers[move.host], self._names.index(move.to_model)) for move in plan.moves]
+        return plan
 
-    def _state(self, name: str, host: Host) -> HostState:
-        engine = host.engine
-        interactive = engine.interactive if engine is not None else 0
-        running = engine.running if engine is not None else 0
-        tiers: dict[str, Tier] = {self._names[model]: "asleep" for model in host.asleep}
-        if host.awake is not None:
-            tiers[self._names[host.awake]] = "awake"
-        return HostState(
-            host=name,
-            boot_id="simulated",
-            revision=1,
-            wire_version=WIRE_VERSION,
-            phase="serving" if host.target is None else "swapping",
-            awake_model=None if host.awake is None else self._names[host.awake],
-            swap_target=None if host.target is None else self._names[host.target],
-            plan_id=self._last_plan,
-            tiers={name: tiers.get(name, "disk") for name in self._names},
-            running=ClassCounts(interactive=interactive, batch=running - interactive),
-            waiting=ClassCounts(),
-            slots=engine.service.slots if engine is not None else 0,
-            interactive_cap=engine.service.slots if engine is not None else 0,
-            memory_bytes=0,
-            versions={},
-        )
-
-    def _rows(self, now: float, model: int, cluster: Cluster) -> list[ModelTraffic]:
-        waiting = cluster.waiting[model]
-        engines = [host.engine for host in cluster.replicas[model] if host.engine is not None]
-        interactive = sum(engine.interactive for engine in engines)
-        batch = sum(engine.running for engine in engines) - interactive
-        return self._traffic[model].rows(
-            now,
-            waiting=(len(waiting.interactive), len(waiting.batch)),
-            running=(interactive, batch),
-        )
+    def _commands(self, plan: Plan, hosts: set[str]) -> list[Command]:
+        """Grants of the hosts that get another one, then the moves."""
+        grants = [
+            Grant(self._hosts[host], tuple(self._numbers[name] for name in plan.grants[host]))
+            for host in sorted(hosts)
+        ]
+        moves = [Swap(self._hosts[m.host], self._numbers[m.to_model]) for m in plan.moves]
+        return [*grants, *moves]
 
 
-def _somebody_starves(cluster: Cluster) -> bool:
+def _pressed(cluster: Cluster) -> bool:
+    granted = {model for host in cluster.hosts if len(host.grant) > 1 for model in host.grant}
     return any(
-        len(waiting) and not cluster.replicas[model]
-        for model, waiting in enumerate(cluster.waiting)
-    )
-
-
-class _Traffic:
-    """One model's ended requests of the last `window_s`, as the store's statistics show them."""
-
-    def __init__(self, model: str, window_s: float) -> None:
-        self._model, self._window_s = model, window_s
-        self._recent: deque[tuple[float, Request]] = deque()
-
-    def ended(self, now: float, request: Request) -> None:
-        self._recent.append((now, request))
-
-    def rows(
-        self, now: float, *, waiting: tuple[int, int], running: tuple[int, int]
-    ) -> list[ModelTraffic]:
-        """Both classes, interactive first; a class without anything has no row."""
-        while self._recent and self._recent[0][0] < now - self._window_s:
-            self._recent.popleft()
-        rows = []
-        for batch in (False, True):
-            ended = [request for _, request in self._recent if request.batch == batch]
-            if ended or waiting[batch] or running[batch]:
-                rows.append(self._row(ended, batch, waiting[batch], running[batch]))
-        return rows
-
-    def _row(self, ended: list[Request], batch: bool, waiting: int, running: int) -> ModelTraffic:
-        return ModelTraffic(
-            model=self._model,
-            request_class="batch" if batch else "interactive",
-            window_s=self._window_s,
-            arrivals=len(ended),
-            ended=len(ended),
-            failed=0,
-            waiting=waiting,
-            running=running,
-            prompt_tokens_per_s=sum(r.input_tokens for r in ended) / self._window_s,
-            output_tokens_per_s=sum(r.output_tokens for r in ended) / self._window_s,
-            ttft_p50_s=None,
-            ttft_p95_s=None,
-            tpot_p50_s=None,
-            tpot_p95_s=None,
-            queue_p95_s=None,
-            evictions=0,
-            recomputed_tokens=0,
-        )
+        not cluster.replicas[model] and model not in granted for model in cluster.waited_for
+    ) or any(cluster.crowded(model) for model in range(len(cluster.services)))

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 
-from analytics.events import GatewaySample
+from analytics.events import GatewaySample, Swap
 from analytics.writer import EventWriter
 from orchestration.installation import Installation
 from serving.config import Fleet, StateFolder
 from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
 from tests.fakes.engine import FakeEngines
-from tests.fakes.host import FakeHost, fake_fleet, running_host
+from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host
 
 AHEAD_S = 60.0
 """Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
@@ -62,6 +62,17 @@ class Rig:
         )
         writer.close()
 
+    def record_swaps(self) -> None:
+        """What the hosts recorded of their hotswaps is in the store."""
+        writer = EventWriter(ADDRESS, self.store.port, TOKEN, source="tests")
+        for host in self.hosts.values():
+            assert isinstance(host.sink, ListSink)
+            for event in host.sink.events:
+                if isinstance(event, Swap):
+                    writer.append(event)
+            host.sink.events.clear()
+        writer.close()
+
     def awake(self) -> dict[str, str | None]:
         states = {}
         for name, host in self.hosts.items():
@@ -105,7 +116,7 @@ class RigMaker:
 @pytest.fixture
 def make_rig(tmp_path: Path, traffic_store: StoreProcess) -> Iterator[RigMaker]:
     with traffic_store.reader() as reader:
-        for table in ("gateway_samples", "swaps", "plans"):
+        for table in ("gateway_samples", "swaps", "plans", "evaluations"):
             reader.query(f"DELETE FROM {table}")
     with ExitStack() as stack:
         yield RigMaker(tmp_path, traffic_store, stack)

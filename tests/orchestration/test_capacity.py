@@ -24,7 +24,7 @@ def capacity(
 
 
 def test_without_a_profile_the_fleet_file_says_what_a_replica_does() -> None:
-    assert capacity([]) == Capacity(tokens_per_s=120, source="by the fleet file")
+    assert capacity([]) == Capacity(tokens_per_s=120, source="by the fleet file", concurrency=8)
 
 
 def test_a_profile_says_it_at_the_largest_batch_size_within_the_service_level() -> None:

@@ -63,7 +63,7 @@ def test_the_least_needed_and_least_busy_host_is_the_victim() -> None:
         "host-1": a_state("host-1", "b", batch=4),
         "host-2": a_state("host-2", "b"),
     }
-    rows = [traffic("a", running=2, tokens_per_s=90), traffic("c", waiting=1, ended=0)]
+    rows = [traffic("a", running=2, tokens_per_s=50), traffic("c", waiting=1, ended=0)]
 
     assert moved(plan(fleet, states, rows)) == {"host-2": "c"}
 
@@ -131,12 +131,31 @@ def test_load_above_one_replica_gets_a_second() -> None:
     assert "a load of 1.70 replicas (1.70 interactive)" in result.moves[0].reason
 
 
-def test_load_just_above_a_replica_is_not_worth_a_move() -> None:
+def test_load_that_one_replica_just_serves_in_time_is_not_worth_a_move() -> None:
     fleet = a_fleet([a_model("a", tokens_per_s=100), a_model("b")], hosts=2)
 
-    result = plan(fleet, {"host-0": "a", "host-1": "b"}, [traffic("a", tokens_per_s=115)])
+    calm = plan(fleet, {"host-0": "a", "host-1": "b"}, [traffic("a", tokens_per_s=70)])
+    busy = plan(fleet, {"host-0": "a", "host-1": "b"}, [traffic("a", tokens_per_s=90)])
 
-    assert result.moves == ()
+    assert calm.moves == ()
+    assert moved(busy) == {"host-1": "a"}
+
+
+def test_a_move_that_gains_less_than_it_disturbs_is_not_made() -> None:
+    fleet = a_fleet([a_model("a", tokens_per_s=100), a_model("b")], hosts=3)
+    rows = [
+        traffic("a", tokens_per_s=110),
+        traffic("b", batch=True, running=8, tokens_per_s=20),
+    ]
+    quiet = {
+        "host-0": a_state("host-0", "a"),
+        "host-1": a_state("host-1", "b"),
+        "host-2": a_state("host-2", "b"),
+    }
+    busy = quiet | {name: a_state(name, "b", interactive=12) for name in ("host-1", "host-2")}
+
+    assert moved(plan(fleet, quiet, rows)) == {"host-1": "a"}
+    assert plan(fleet, busy, rows).moves == ()
 
 
 def test_batch_takes_only_what_interactive_leaves() -> None:

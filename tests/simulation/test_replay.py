@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulation.attainment import ServiceLevel, attainment
-from simulation.cluster import Cluster, Swap
+from simulation.cluster import Cluster
+from simulation.commands import Command, Swap
 from simulation.policies.autoscaler import STABILISATION_S, SYNC_S, Autoscaler
 from simulation.policies.clairvoyant import Clairvoyant
 from simulation.policies.on_request import OnRequest
@@ -44,7 +45,7 @@ def test_what_a_swap_takes_off_an_engine_goes_on_elsewhere_with_its_tokens() -> 
     arrivals = trace((0, "a", 100, 1000), (1, "b", 100, 1))
 
     class TakeAway(Pinned):
-        def starved(self, now: float, model: int, cluster: Cluster) -> list[Swap]:
+        def starved(self, now: float, model: int, cluster: Cluster) -> list[Command]:
             return [Swap(0, model)]
 
     pool = cluster(arrivals, 2)
@@ -73,7 +74,7 @@ def test_a_pod_autoscaler_adds_at_a_sync_and_takes_away_after_its_window() -> No
     held: dict[float, int] = {}
 
     class Watched(Autoscaler):
-        def tick(self, now: float, cluster: Cluster) -> list[Swap]:
+        def tick(self, now: float, cluster: Cluster) -> list[Command]:
             held[now] = sum(host.assigned == 0 for host in cluster.hosts)
             return super().tick(now, cluster)
 

@@ -1,39 +1,88 @@
-"""`turntable plan`: what the control plane would decide now. A dry run."""
+"""`turntable plan`: what the control plane would decide now (a dry run), and what it decided.
+
+Its subcommands, by which operators steer the planner, are in `overrides`.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from turntable.settings import console, print_json, settings
+from turntable.commands.overrides import freeze, overrides, pin, release, replicas
+from turntable.settings import Settings, console, print_json, settings
 from turntable.supervision.instance import running_instance
 
 if TYPE_CHECKING:
     from orchestration.allocation import Plan
 
+PAGE_WIDTH = 100
+HISTORY_LENGTH = 20
 
+plan_commands = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+for _command in (pin, freeze, replicas, release, overrides):
+    plan_commands.command()(_command)
+
+
+@plan_commands.callback()
 def plan(
     context: typer.Context,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="With demand, capacity and grants.")
+    ] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="What was decided before, latest first.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the allocation plan for the traffic of now, with all its reasons. Moves nothing."""
-    from orchestration.allocation.snapshot import plan_from, take_snapshot
+    """Show the allocation plan for the traffic of now, with all its reasons. Moves nothing.
 
+    With a subcommand, tell the planner what an operator wants for a while.
+    """
+    if context.invoked_subcommand is not None:
+        return
     chosen = settings(context)
     running_instance(chosen.state)
+    if history:
+        _show_history(chosen, json=json)
+    else:
+        _show_plan(chosen, explain=explain, json=json)
+
+
+def _show_plan(chosen: Settings, *, explain: bool, json: bool) -> None:
+    from orchestration.allocation.snapshot import plan_from, take_snapshot
+    from turntable.plans import explanation
+
     fleet = chosen.fleet()
     snapshot = take_snapshot(fleet, chosen.state)
     proposed = plan_from(fleet, snapshot, trigger="turntable plan (dry run)")
+    explained = explanation.explain(proposed, snapshot)
     if json:
-        print_json(proposed)
-        return
-    if snapshot.traffic_error:
-        console().print(f"[yellow]without traffic statistics:[/] {snapshot.traffic_error}")
-    _show(proposed)
+        print_json(explained if explain else proposed)
+    elif explain:
+        console(at_most=PAGE_WIDTH).print(explanation.page(explained))
+    else:
+        _show(proposed, snapshot.traffic_error)
 
 
-def _show(proposed: "Plan") -> None:
+def _show_history(chosen: Settings, *, json: bool) -> None:
+    from analytics.traffic import TrafficReader
+    from turntable.plans.history import history_page, read_history
+
+    store = chosen.fleet().store
+    with TrafficReader(store.address, store.port, chosen.state.token("store")) as reader:
+        decisions = read_history(reader, HISTORY_LENGTH)
+    if json:
+        print_json(decisions)
+    else:
+        console(at_most=PAGE_WIDTH).print(history_page(decisions))
+
+
+def _show(proposed: "Plan", traffic_error: str | None) -> None:
     out = console()
+    if traffic_error:
+        out.print(f"[yellow]without traffic statistics:[/] {traffic_error}")
+    for override in proposed.overrides:
+        out.print(f"[yellow]{override.words}[/]")
     verdicts = Table(box=None)
     for heading in ("model", "replicas", "because"):
         verdicts.add_column(heading)

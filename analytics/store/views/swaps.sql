@@ -14,3 +14,20 @@ FROM swaps
 WHERE outcome = 'committed' AND from_model IS NOT NULL
 GROUP BY ALL
 ORDER BY total_p50_s;
+
+-- Hotswaps of the last hour that failed since one to the same model succeeded on that host.
+CREATE OR REPLACE VIEW swap_setbacks AS
+WITH committed AS (
+    SELECT host, to_model, max(ended_at) AS committed_at
+    FROM swaps
+    WHERE outcome = 'committed'
+    GROUP BY ALL
+)
+SELECT host, to_model AS model, count(*) AS times, max(ended_at) AS last_at
+FROM swaps
+LEFT JOIN committed USING (host, to_model)
+WHERE outcome IN ('rolled_back', 'failed')
+    AND ended_at > epoch(now()) - 3600
+    AND ended_at > coalesce(committed_at, 0)
+GROUP BY ALL
+ORDER BY last_at DESC;

@@ -1,0 +1,42 @@
+"""Shortfall: the work that comes beyond what a number of replicas does within the service levels.
+
+A replica's capacity is what it does at the largest batch within the service levels, so load beyond
+the capacity is late: the shortfall is the rate of expected violations, in replicas' worth of work.
+How much is in service at one instant, were there enough replicas, is that of an infinite-server
+queue (M/G/inf: Poisson whatever the lengths of requests), its variance that of the arrivals in
+flight plus that of the forecast; the expectation of what lies above n is the normal loss function
+("modified offered load" staffing: Jennings, Mandelbaum, Massey and Whitt, "Server staffing to meet
+time-varying demand", Management Science 42, 1996). It is convex in n, so that giving replicas one
+by one to the largest decrease is optimal (Fox, "Discrete optimization via marginal analysis",
+Management Science 13, 1966). Pure.
+"""
+
+import math
+
+_SQRT_2 = math.sqrt(2.0)
+_SQRT_2PI = math.sqrt(2.0 * math.pi)
+
+
+def spread(load: float, *, concurrency: float, forecast_sd: float = 0.0) -> float:
+    """Standard deviation of the load at one instant, in replicas.
+
+    A replica serves `concurrency` requests at once at its capacity.
+    """
+    return math.sqrt(load / concurrency + forecast_sd**2)
+
+
+def shortfall(load: float, sd: float, replicas: float) -> float:
+    """Expected load beyond `replicas`, all in replicas; `load` itself with none."""
+    if replicas <= 0 or load <= 0:
+        return max(0.0, load)
+    if sd <= 0:
+        return max(0.0, load - replicas)
+    distance = (replicas - load) / sd
+    density = math.exp(-0.5 * distance * distance) / _SQRT_2PI
+    beyond = 0.5 * math.erfc(distance / _SQRT_2)
+    return min(load, sd * (density - distance * beyond))
+
+
+def enough(load: float, sd: float) -> int:
+    """Replicas beyond which the shortfall is nothing worth speaking of."""
+    return math.ceil(load + 3.0 * sd) if load > 0 else 0

@@ -1,0 +1,43 @@
+"""How long to wait before a host is left: the few numbers of the rule, with reasons. Pure."""
+
+from serving.switching.view import SharedHost
+
+BATCH_WAIT_S = 30.0
+"""Batch waits this long before a host is taken from other batch work: a swap there and back is then
+a few percent of what the host does in between."""
+
+BATCH_BOUND_S = 600.0
+"""Batch that waited this long is treated as interactive: nothing waits for ever."""
+
+ASSUMED_WAKE_S = 1.0
+"""Where nobody said how long a model takes to wake."""
+
+
+def wake_s(host: SharedHost, model: str) -> float:
+    """Seconds until `model` would serve on `host`."""
+    return ASSUMED_WAKE_S if host.wake_s is None else host.wake_s.get(model, ASSUMED_WAKE_S)
+
+
+def patience_s(ttft_s: float, wake_s: float) -> float:
+    """How long an interactive request waits for an idle host before a busy one is taken.
+
+    Half of what the service level leaves beside the swap: the other half is for the prompt, and for
+    what is queued on that host. Where a swap alone breaks the level there is nothing to hurry for,
+    and the wait is as long as the swap: never more than twice what knowing would cost.
+    """
+    left_s = ttft_s - wake_s
+    return left_s / 2 if left_s > 0 else wake_s
+
+
+def last_call_s(ttft_s: float, wake_s: float) -> float:
+    """How long it waits for a host on which requests still wait for their first token."""
+    return 2 * patience_s(ttft_s, wake_s)
+
+
+def stay_s(host: SharedHost) -> float:
+    """How long a host keeps a model that is wanted: as long as it takes to wake it.
+
+    So at least half of the time of a host that everybody wants is service.
+    """
+    assert host.awake is not None
+    return wake_s(host, host.awake)
