@@ -11,11 +11,16 @@ COOLDOWN_S = 5.0
 
 
 def whole_fleet(
-    fleet: Fleet, models: Sequence[ModelSettings], awake: Sequence[ModelSettings]
+    fleet: Fleet,
+    models: Sequence[ModelSettings],
+    awake: Sequence[ModelSettings],
+    *,
+    time_sharing: bool = False,
 ) -> Fleet:
     """`fleet` with these models on its first hosts, `awake` being what each of those starts with.
 
-    Raises BenchmarkUnable if it has too few hosts.
+    Unless `time_sharing`, no host switches by itself: every change goes through the control plane.
+    Raises BenchmarkUnable if the fleet has too few hosts.
     """
     if len(fleet.hosts) < len(awake):
         raise BenchmarkUnable(
@@ -33,7 +38,9 @@ def whole_fleet(
             "gateway": fleet.gateway.model_copy(update={"port": ports[0]}),
             "store": fleet.store.model_copy(update={"port": ports[1]}),
             "dagster": fleet.dagster.model_copy(update={"port": ports[2], "code_port": ports[3]}),
-            "allocation": fleet.allocation.model_copy(update={"cooldown_s": COOLDOWN_S}),
+            "allocation": fleet.allocation.model_copy(
+                update={"cooldown_s": COOLDOWN_S, "time_sharing": time_sharing}
+            ),
             "hosts": hosts,
             "models": list(models),
         }

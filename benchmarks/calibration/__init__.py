@@ -35,7 +35,8 @@ def measure(setting: Setting) -> list[Row]:
     assumed = assumptions(samples, fleet)
     replayed = predict(samples, fleet, assumed)
     real = Outcome(samples.answered, len(samples.swaps))
-    predicted = Outcome([as_answered(r, fleet) for r in replayed.requests], replayed.swaps)
+    answered = [as_answered(request, fleet) for request in replayed.requests]
+    predicted = Outcome(answered, replayed.moves + replayed.switches)
     if setting.plots_dir is not None:
         write_plots(real, predicted, setting.plots_dir)
     return rows_of(real, predicted, assumed)

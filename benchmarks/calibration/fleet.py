@@ -12,11 +12,15 @@ _HOST_GIB = 8.0
 
 
 def calibration_fleet(fleet: Fleet) -> Fleet:
-    """The fleet to measure and to model. Raises BenchmarkUnable if `fleet` has too few hosts."""
+    """The fleet to measure and to model; its hosts share time if those of `fleet` do.
+
+    Raises BenchmarkUnable if `fleet` has too few hosts.
+    """
     first = bounded(fleet.models[0], 0, 1)
     tenants = [
         first.model_copy(update={"name": f"{first.name}-{number}"}) for number in range(TENANTS)
     ]
-    small = whole_fleet(fleet, tenants, tenants[:2])
+    sharing = fleet.allocation.time_sharing
+    small = whole_fleet(fleet, tenants, tenants[:2], time_sharing=sharing)
     roomy = [host.model_copy(update={"host_memory_gib": _HOST_GIB}) for host in small.hosts]
     return small.model_copy(update={"hosts": roomy})

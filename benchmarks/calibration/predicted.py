@@ -6,6 +6,7 @@ from benchmarks.calibration.samples import Answered, CalibrationSamples
 from serving.config import Fleet
 from simulation.cluster import Cluster
 from simulation.engine import Request
+from simulation.gateway import Gateway
 from simulation.policies.planned import Planned
 from simulation.replay import Replayed, replay
 from simulation.service import ServiceModel, SwapTimes
@@ -30,8 +31,12 @@ def predict(samples: CalibrationSamples, fleet: Fleet, assumed: Assumptions) -> 
         room=assumed.models_in_host_memory,
         swap_times=SwapTimes(assumed.swap_asleep_s, assumed.swap_disk_s),
         batch_cap=[cap] * len(trace.models),
+        ttft_s=assumed.ttft_s,
     )
-    return replay(trace, cluster, Planned(fleet, reaction_s=assumed.reaction_s))
+    sharing = fleet.allocation.time_sharing
+    gateway = Gateway(trace.models, ttft_s=assumed.ttft_s) if sharing else None
+    planned = Planned(fleet, reaction_s=assumed.reaction_s)
+    return replay(trace, cluster, planned, gateway=gateway)
 
 
 def as_answered(request: Request, fleet: Fleet) -> Answered:
