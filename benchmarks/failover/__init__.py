@@ -37,6 +37,7 @@ def measure(setting: Setting) -> list[Row]:
             with lasting_load(_clients(instance)) as served, instance.reader() as reader:
                 for _ in range(KILLS):
                     samples.failovers.append(fail_over(instance, reader))
+                    setting.say(f"{len(served.lost)} of {len(served.streams)} requests lost so far")
         _count(served, samples)
     for problem in sorted(set(samples.lost)):
         setting.say(f"a request was lost: {problem}")
@@ -57,7 +58,7 @@ def _clients(instance: Instance) -> list[Clients]:
 
 def _count(served: Served, samples: FailoverSamples) -> None:
     samples.requests = len(served.streams)
-    samples.lost = [stream.error or "it ended without a token" for stream in served.lost]
+    samples.lost = [str(stream.error) for stream in served.lost]
     for failover in samples.failovers:
         at = failover.killed_at
         model = failover.timeline.model

@@ -30,7 +30,7 @@ class Clients:
 
 @dataclass
 class Served:
-    """Every request that was sent, in the order of sending; complete once the load has ended."""
+    """Every request that was sent, in the order of sending; all are complete when the load ends."""
 
     streams: list[Stream] = field(default_factory=list)
 
@@ -40,8 +40,8 @@ class Served:
 
     @property
     def lost(self) -> list[Stream]:
-        """Those whose client got an error, or less than it asked for."""
-        return [stream for stream in self.streams if stream.ended_at is None]
+        """Those whose client got an error, or less than it asked for, so far."""
+        return [stream for stream in self.streams if stream.error is not None]
 
 
 def gap_over(stream: Stream, moment: float) -> float:

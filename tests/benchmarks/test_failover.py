@@ -17,10 +17,10 @@ from tests.benchmarks.reactions import timeline
 DEFAULT_FLEET = Path(__file__).parents[2] / "config" / "fleet.yaml"
 
 
-def stream(*times: float, ended: bool = True) -> Stream:
+def stream(*times: float, error: str | None = None) -> Stream:
     found = Stream("r", Question("?", len(times)), asked_at=times[0] - 0.1, times=list(times))
     found.counts = list(range(1, len(times) + 1))
-    found.ended_at = times[-1] if ended else None
+    found.error = error
     return found
 
 
@@ -37,8 +37,8 @@ def test_only_one_model_has_a_minimum_and_no_host_begins_with_it(tmp_path: Path)
     assert load_fleet(tmp_path / "fleet.yaml") == fleet
 
 
-def test_a_request_is_lost_unless_its_whole_answer_came() -> None:
-    served = Served([stream(1.0, 2.0), stream(1.0, 2.0, ended=False)])
+def test_a_request_is_lost_when_its_client_saw_an_error() -> None:
+    served = Served([stream(1.0, 2.0), stream(1.0, 2.0, error="broken")])
     assert served.lost == [served.streams[1]]
 
 
