@@ -15,7 +15,7 @@ SELECT request_id, model, request_class, prompt_tokens FROM requests
 WHERE starts_with(request_id, $prefix)
 """
 _SWAPS = """
-SELECT s.from_tier, s.ended_at, s.total_s, p.run_id
+SELECT s.*, p.run_id
 FROM swaps s LEFT JOIN plans p ON s.plan_id = p.plan_id AND p.made_at > $since
 WHERE s.outcome = 'committed' AND s.ended_at > $since ORDER BY s.ended_at
 """
@@ -51,8 +51,8 @@ def read_swaps(instance: Instance, reader: TrafficReader, since: float) -> list[
 
 
 def _ordered_s(instance: Instance, row: dict[str, Any]) -> float | None:
-    if row["run_id"] is None:
-        return None
+    if row["run_id"] is None or row.get("kind") == "switch":
+        return None  # a switch names the plan that allowed it; no run asked for it
     began_at: float = row["ended_at"] - row["total_s"]
     return began_at - run_created_at(instance, row["run_id"])
 
