@@ -22,6 +22,7 @@ _BENCHMARKS = {
     "coserve": "benchmarks.coserve:measure",
     "failover": "benchmarks.failover:measure",
     "loop": "benchmarks.loop:measure",
+    "plan": "benchmarks.plan:measure",
     "reaction": "benchmarks.reaction:measure",
     "swap": "benchmarks.swap:measure",
 }

@@ -102,15 +102,30 @@ class Cluster:
         return tokens * self.services[model].prompt_token_s
 
     def _place(self, request: Request) -> Host | None:
-        """The least busy replica with room."""
-        best, best_key = None, (1 << 30, 1 << 30)
+        """The least busy replica with room; a host of the model's own before shared ones.
+
+        Shared ones take interactive requests when prompts pile up on the model's own.
+        """
+        best, best_key = None, (9, 1 << 30, 1 << 30)
         cap = self._batch_cap[request.model] if request.batch else 1 << 30
+        prompt_s = self.services[request.model].prompt_token_s
         for host in self.replicas[request.model]:
             engine = host.engine
             assert engine is not None
             if engine.free_slots <= 0 or (engine.interactive and engine.running >= cap):
                 continue
-            key = (engine.running if request.batch else engine.interactive, engine.running)
+            shared = len(host.grant) > 1
+            piled = engine.prompt_tokens * prompt_s > self._patience_s
+            if piled and host.grant:
+                continue
+            if shared and not request.batch and not piled:
+                key = (1, -engine.interactive, 0)
+            else:
+                key = (
+                    0 if not shared and not piled else 2,
+                    engine.running if request.batch else engine.interactive,
+                    engine.running,
+                )
             if key < best_key:
                 best, best_key = host, key
         return best

@@ -66,6 +66,8 @@ class Engine:
         self.interactive = 0
         self.prompt_tokens = 0.0
         """Of all prompts that wait or are computed."""
+        self._context = 0.0
+        """Tokens of what is generated, were `_decoded` 0."""
 
     @property
     def running(self) -> int:
@@ -81,6 +83,11 @@ class Engine:
     def prompts(self) -> int:
         """Requests whose prompt waits or is computed."""
         return len(self._prompts)
+
+    @property
+    def context_tokens(self) -> float:
+        """Prompt and output so far of all that is generated: what resuming it would compute."""
+        return self._context + len(self._decoding) * self._decoded
 
     def next_event_at(self) -> float:
         """When the first prompt is computed or the first generation ends, if nobody comes."""
@@ -124,14 +131,15 @@ class Engine:
         self._prompts.clear()
         self._decoding.clear()
         self.interactive = 0
-        self.prompt_tokens = 0.0
+        self.prompt_tokens = self._context = 0.0
         self._set_rates()
         return sorted(taken, key=lambda request: request.number)
 
     def _ended(self) -> list[Request]:
         ended = []
         while self._decoding and self._decoding[0][0] <= self._decoded + 1e-6:
-            request = heapq.heappop(self._decoding)[2]
+            ends_at, _, request = heapq.heappop(self._decoding)
+            self._context -= request.input_tokens + request.output_tokens - ends_at
             request.ended_at = self._now
             self.interactive -= not request.batch
             ended.append(request)
@@ -146,7 +154,9 @@ class Engine:
             request.first_token_at = self._now
         # The prefill gives the first token; a resume gives the one after those that are kept.
         left = request.output_tokens - request.kept_tokens - 1
-        heapq.heappush(self._decoding, (self._decoded + max(0.0, left), request.number, request))
+        ends_at = self._decoded + max(0.0, left)
+        heapq.heappush(self._decoding, (ends_at, request.number, request))
+        self._context += request.input_tokens + request.output_tokens - ends_at
         if self._prompts:
             self._begin_prompt()
         return True

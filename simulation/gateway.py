@@ -62,6 +62,7 @@ class Gateway:
         names, engine = self._models, host.engine
         interactive = engine.interactive if engine is not None else 0
         running = engine.running if engine is not None else 0
+        resumed = engine.context_tokens if engine is not None else 0.0
         grant, wake_s = self._wake_s(host, cluster)
         return SharedHost(
             name=str(host.number),
@@ -73,6 +74,7 @@ class Gateway:
             interactive=interactive,
             batch=running - interactive,
             unanswered=engine.prompts if engine is not None else 0,
+            resume_s=resumed * cluster.services[host.awake or 0].prompt_token_s,
             wake_s=wake_s,
         )
 

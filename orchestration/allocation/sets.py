@@ -7,7 +7,7 @@ already stay as they are, but for what has to change.
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from itertools import islice
+from itertools import islice, permutations
 
 from orchestration.allocation.memory import Fits
 from orchestration.allocation.pool import Place
@@ -35,18 +35,18 @@ class _Sets:
         self.models = [self._kept(host, known) for host in hosts]
         self._left = [fits.left(h.host, m) for h, m in zip(hosts, self.models, strict=True)]
         self._copies = Counter(name for models in self.models for name in models)
-        self._met: Counter[tuple[str, str]] = Counter()
-        for models in self.models:
-            for name in models:
-                self._meet(name, models)
+        self._met: Counter[tuple[str, str]] | None = None
+        """How often two models are on one host; counted when a host is chosen for one."""
 
     def _kept(self, host: Place, known: Collection[str]) -> list[str]:
         """What stays of a host's grant, in its order: as much as fits together."""
         kept: list[str] = []
+        left = self._fits.host_bytes[host.host]
         for name in host.grant or (() if host.model is None else (host.model,)):
-            fitting = self._fits.left(host.host, [*kept, name]) >= 0 or not kept
-            if name in known and name not in host.excluded and fitting:
+            left_then = left - self._fits.size(name)
+            if name in known and name not in host.excluded and (left_then >= 0 or not kept):
                 kept.append(name)
+                left = left_then
         return kept
 
     def cover(self, names: Sequence[str]) -> None:
@@ -80,6 +80,9 @@ class _Sets:
 
     def _strain(self, number: int, name: str) -> tuple[int, int, int]:
         """How often the model meets those of this host elsewhere, then how full it is."""
+        if self._met is None:
+            pairs = (pair for models in self.models for pair in permutations(models, 2))
+            self._met = Counter(pairs)
         met = sum(self._met[name, other] for other in self.models[number])
         return met, len(self.models[number]), number
 
@@ -98,17 +101,16 @@ class _Sets:
             self._put(best[0], name)
 
     def _put(self, number: int, name: str) -> None:
-        self._meet(name, self.models[number])
+        if self._met is not None:
+            for other in self.models[number]:
+                self._met[name, other] += 1
+                self._met[other, name] += 1
         self.models[number].append(name)
         self._left[number] -= self._fits.size(name)
         self._copies[name] += 1
 
     def _take(self, number: int, name: str) -> None:
         self.models[number].remove(name)
+        self._met = None
         self._left[number] += self._fits.size(name)
         self._copies[name] -= 1
-
-    def _meet(self, name: str, models: Sequence[str]) -> None:
-        for other in models:
-            self._met[name, other] += 1
-            self._met[other, name] += 1

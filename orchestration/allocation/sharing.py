@@ -13,7 +13,7 @@ import msgspec
 
 from orchestration.allocation.memory import Fits
 from orchestration.allocation.need import Need
-from orchestration.allocation.pool import Place
+from orchestration.allocation.pool import Place, held_counts
 from orchestration.allocation.sets import set_up
 
 OWN_ACTIVITY = 0.5
@@ -25,6 +25,9 @@ move it to and fro."""
 
 ALWAYS_ACTIVITY = 0.9
 """Above this a model takes a whole host from the shared ones if it has none of its own."""
+
+FAR = 0.75
+"""Load, in replicas, by which it must differ from a model's hosts to change their number."""
 
 SHARED_USE = 0.5
 """Share of a shared host's time that is service where it switches as often as it may."""
@@ -40,6 +43,8 @@ class Sharing(msgspec.Struct, frozen=True, kw_only=True):
     """One set of models for every host that is to be shared."""
     models: frozenset[str] = frozenset()
     """Models that get no host of their own beyond their minimum."""
+    own: Mapping[str, int] = {}
+    """How many hosts of their own the other models get, before any model gets more."""
 
 
 def shared_sets(needs: Mapping[str, Need], pool: Sequence[Place], fits: Fits) -> Sharing:
@@ -49,7 +54,7 @@ def shared_sets(needs: Mapping[str, Need], pool: Sequence[Place], fits: Fits) ->
     hosts overflows.
     """
     usable = [place for place in pool if place.serves or place.movable]
-    own = {p.dedicated_to for p in pool if p.dedicated_to is not None}
+    own = held_counts(pool)
     wanting = [need for need in needs.values() if need.model.max_replicas > 0]
     if len(wanting) < 2:
         return Sharing()
@@ -63,20 +68,18 @@ def shared_sets(needs: Mapping[str, Need], pool: Sequence[Place], fits: Fits) ->
     return Sharing(
         grants=tuple(models for models in sets if len(models) > 1),
         models=frozenset(name for name in sharing if name in covered),
+        own=dedicated,
     )
 
 
 def activity(need: Need) -> float:
-    """Share of the time in which the model has a request, as far as is known; else a guess.
-
-    Poisson arrivals find so many present if their number has that mean (M/G/inf).
-    """
-    if need.demand.activity is not None:
-        return need.demand.activity
-    return 1.0 - math.exp(-need.interactive * need.capacity.concurrency)
+    """Share of the time in which the model has a request; while that is not known, it shares."""
+    return need.demand.activity or 0.0
 
 
-def _split(wanting: Sequence[Need], own: Set[str], hosts: int) -> tuple[dict[str, int], int]:
+def _split(
+    wanting: Sequence[Need], own: Mapping[str, int], hosts: int
+) -> tuple[dict[str, int], int]:
     """Hosts of their own for each model that gets some, and how many are left to share."""
     left = hosts - sum(need.model.min_replicas for need in wanting)
     by_load = sorted(wanting, key=lambda need: (-usual_load(need), need.model.name))
@@ -84,9 +87,9 @@ def _split(wanting: Sequence[Need], own: Set[str], hosts: int) -> tuple[dict[str
     dedicated: dict[str, int] = {}
     for need in by_load:
         name = need.model.name
-        count = max(1, round(usual_load(need)), need.model.min_replicas)
+        count = min(_hosts_for(need, own.get(name, 0)), need.model.max_replicas)
         takes = max(0, count - need.model.min_replicas)
-        if activity(need) < (KEEP_ACTIVITY if name in own else OWN_ACTIVITY):
+        if activity(need) < (KEEP_ACTIVITY if own.get(name) else OWN_ACTIVITY):
             continue
         others = [each for key, each in shared.items() if key != name]
         if _suffices(left - takes, others) or (
@@ -99,8 +102,17 @@ def _split(wanting: Sequence[Need], own: Set[str], hosts: int) -> tuple[dict[str
 
 
 def usual_load(need: Need) -> float:
-    """The interactive load of the last half hour or now, whichever is more, in replicas."""
-    return max(need.interactive, need.capacity.replicas(need.demand.usual_tokens_per_s))
+    """The interactive load of about half an hour, in replicas; that of now while none is known."""
+    if need.demand.activity is None:
+        return need.interactive
+    return need.capacity.replicas(need.demand.usual_tokens_per_s)
+
+
+def _hosts_for(need: Need, own: int) -> int:
+    """Hosts for the usual load; those it has, while they are not far from it."""
+    load = usual_load(need)
+    count = own if own and abs(load - own) <= FAR else round(load)
+    return max(1, count, need.model.min_replicas)
 
 
 def _suffices(hosts: int, sharing: Sequence[Need]) -> bool:

@@ -9,11 +9,13 @@ import msgspec
 from serving.errors import HostDown, HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     BatchSizeProfile,
+    Grant,
     HostState,
     IdleTier,
     Standbys,
     SwapCommand,
     SwapReport,
+    SwitchCommand,
     TierCommand,
     TierReport,
 )
@@ -46,6 +48,19 @@ class HostClient:
         """
         body = msgspec.json.encode(command)
         answer = self._ask("PUT", "/awake", content=body, timeout=timeout_s)
+        return msgspec.json.decode(answer.content, type=SwapReport)
+
+    def grant(self, grant: Grant) -> None:
+        """Say which models the host may have awake. Safe to repeat. Raises PlanRefused."""
+        self._ask("PUT", "/grant", content=msgspec.json.encode(grant), timeout=_ANSWER_S)
+
+    def switch(self, command: SwitchCommand, *, timeout_s: float = _SWAP_S) -> SwapReport:
+        """Make a model of the host's grant the awake one; returns when the hotswap has ended.
+
+        Raises PlanRefused when it is outside the grant, or the host is not as expected any more.
+        """
+        body = msgspec.json.encode(command)
+        answer = self._ask("POST", "/switch", content=body, timeout=timeout_s)
         return msgspec.json.decode(answer.content, type=SwapReport)
 
     def cancel(self, plan_id: int) -> None:

@@ -55,6 +55,42 @@ class _Host:
     leases: set[Lease] = field(default_factory=set)
     since_report: Counter[RequestClass] = field(default_factory=Counter)
     """Leases opened less leases closed since the last report."""
+    reports: int = 0
+    awake_since: float = field(default_factory=time.monotonic)
+    used_at: float = field(default_factory=time.monotonic)
+    """When it last had work, as far as this gateway knows."""
+
+    def note(self, state: HostState) -> None:
+        """Take over a report."""
+        before, now = self.state, time.monotonic()
+        self.reports += 1
+        if before is None or (before.boot_id, before.awake_model, before.phase) != (
+            state.boot_id,
+            state.awake_model,
+            state.phase,
+        ):
+            self.awake_since = now
+        self.state, self.doubted = state, False
+        self.since_report.clear()
+        self.trouble = None
+        if self.load().total:
+            self.used_at = now
+
+    def view(self) -> "HostView":
+        now = time.monotonic()
+        load = self.load() if self.state is not None else None
+        unused = load is None or not load.total
+        return HostView(
+            name=self.settings.name,
+            state=self.state,
+            trouble=self.trouble,
+            attempts=len(self.leases),
+            reports=self.reports,
+            interactive=load.interactive if load else 0,
+            batch=load.batch if load else 0,
+            awake_for_s=now - self.awake_since,
+            unused_for_s=now - self.used_at if unused else 0.0,
+        )
 
     def serves(self, model: str) -> bool:
         state = self.state
@@ -92,6 +128,25 @@ class HostView:
     trouble: str | None
     attempts: int
     """Leases of this gateway."""
+    reports: int
+    """How often it has reported."""
+    interactive: int
+    """Requests on it, those included that were just sent there."""
+    batch: int
+    awake_for_s: float
+    unused_for_s: float
+    """How long nothing has been on it; 0 while something is."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be reckoned with: it serves, or swaps."""
+        swaps_or_serves = self.state is not None and self.state.phase in ("serving", "swapping")
+        return swaps_or_serves and self.trouble is None
+
+    @property
+    def shared(self) -> bool:
+        """Whether it may switch among several models."""
+        return self.state is not None and len(self.state.grant) > 1
 
 
 class Pool:
@@ -104,6 +159,11 @@ class Pool:
         self._room = asyncio.Event()
         """The same, or a lease was closed: one that waits for a slot looks again."""
         self._ask_again: Callable[[str], None] = lambda _host: None
+        self._on_change: Callable[[], None] = lambda: None
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Call `call()` when a host has reported, is lost, or has less to do."""
+        self._on_change = call
 
     def on_doubt(self, ask_again: Callable[[str], None]) -> None:
         """Call `ask_again(host)` when a host's report turns out to be stale."""
@@ -115,9 +175,7 @@ class Pool:
         before = entry.state
         if before is not None and before.boot_id != state.boot_id:
             self._lose_leases(entry, "it was restarted")
-        entry.state, entry.doubted = state, False
-        entry.since_report.clear()
-        entry.trouble = None
+        entry.note(state)
         if state.wire_version != WIRE_VERSION:
             entry.trouble = (
                 f"it speaks wire version {state.wire_version}, this gateway speaks {WIRE_VERSION}"
@@ -144,7 +202,11 @@ class Pool:
 
     def hosts(self) -> list[HostView]:
         """All hosts, in the fleet file's order."""
-        return [HostView(n, e.state, e.trouble, len(e.leases)) for n, e in self._hosts.items()]
+        return [entry.view() for entry in self._hosts.values()]
+
+    def host(self, name: str) -> HostView:
+        """One host."""
+        return self._hosts[name].view()
 
     async def replica(
         self, model: str, request_class: RequestClass, *, avoid: frozenset[str], until: float
@@ -193,6 +255,7 @@ class Pool:
             return
         entry.leases.discard(lease)
         entry.since_report[lease.request_class] -= 1
+        entry.used_at = time.monotonic()
         self._announce_room()
 
     def _lose_leases(self, entry: _Host, why: str) -> None:
@@ -210,6 +273,7 @@ class Pool:
     def _announce_room(self) -> None:
         self._room.set()
         self._room = asyncio.Event()
+        self._on_change()
 
 
 def unreachable(host: HostSettings, why: str) -> HostUnreachable:

@@ -30,8 +30,8 @@ def leaving(host: SharedHost, want: Want, *, queue: Queue | None, others: int) -
         in_s = _for_interactive(host, want, queue, others)
     if in_s is None:
         return None
-    lonely = host.interactive > 0 and not others
-    seconds = in_s + wake_s(host, want.model) + (stay_s(host) if lonely else 0.0)
+    again_s = stay_s(host) if not others else host.resume_s
+    seconds = in_s + wake_s(host, want.model) + (again_s if host.interactive else 0.0)
     running = host.interactive + host.batch
     rest = (not others, host.unanswered, running, -host.unused_for_s, host.name)
     return Leaving(host, in_s, (round(seconds, 3), *rest))
@@ -47,7 +47,7 @@ def _for_interactive(
     unserved = host.unanswered > 0 or queued
     if want.urgency == "more":
         return None
-    if others and not unserved:
+    if others:
         return stays_s
     bound_s = last_call_s if unserved else patience_s
     waits_s = bound_s(want.ttft_s, wake_s(host, want.model)) - want.waited_s

@@ -6,7 +6,7 @@ and, before a last call, when what waits for its first token there has it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from serving.switching.leaving import Leaving, leaving
 from serving.switching.timing import wake_s
@@ -26,7 +26,7 @@ def decide(hosts: Iterable[SharedHost], queues: Iterable[Queue]) -> Decision:
     free = [host for host in fleet if _may_switch(host)]
     switches: list[Switch] = []
     later_s: list[float] = []
-    for want in wants(by_model, assigned, _least_wake_s(free)):
+    for want in wants(by_model, assigned, _least_wake_s(free, by_model)):
         for _ in range(want.engines):
             best = _best(free, want, by_model, assigned)
             if best is None:
@@ -45,12 +45,13 @@ def _may_switch(host: SharedHost) -> bool:
     return len(host.grant) > 1 and host.awake is not None and host.coming is None
 
 
-def _least_wake_s(free: Iterable[SharedHost]) -> dict[str, float]:
-    """For every model that a host could switch to, how soon it would serve."""
+def _least_wake_s(free: Sequence[SharedHost], models: Iterable[str]) -> dict[str, float]:
+    """For those models that a host could switch to, how soon they would serve."""
     least: dict[str, float] = {}
-    for host in free:
-        for model in host.grant:
-            least[model] = min(least.get(model, float("inf")), wake_s(host, model))
+    for model in models:
+        times = [wake_s(host, model) for host in free if model in host.grant]
+        if times:
+            least[model] = min(times)
     return least
 
 

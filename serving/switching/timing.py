@@ -9,6 +9,9 @@ a few percent of what the host does in between."""
 BATCH_BOUND_S = 600.0
 """Batch that waited this long is treated as interactive: nothing waits for ever."""
 
+MOST_RESUME_S = 30.0
+"""However long what runs would take to compute again: every wait is bounded."""
+
 ASSUMED_WAKE_S = 1.0
 """Where nobody said how long a model takes to wake."""
 
@@ -35,9 +38,10 @@ def last_call_s(ttft_s: float, wake_s: float) -> float:
 
 
 def stay_s(host: SharedHost) -> float:
-    """How long a host keeps a model that is wanted: as long as it takes to wake it.
+    """How long a host keeps a model that is in use: for as long as leaving it costs.
 
-    So at least half of the time of a host that everybody wants is service.
+    That is the time to wake it again and to compute again what runs. So at least half of the time
+    of a host that everybody wants is progress.
     """
     assert host.awake is not None
-    return wake_s(host, host.awake)
+    return wake_s(host, host.awake) + min(host.resume_s, MOST_RESUME_S)

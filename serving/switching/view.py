@@ -32,6 +32,8 @@ class SharedHost:
     """Batch requests on it, held ones too."""
     unanswered: int = 0
     """Of `interactive`, those without a first token."""
+    resume_s: float = 0.0
+    """How long an engine would compute again what the interactive requests here have computed."""
     wake_s: Mapping[str, float] | None = None
     """Seconds until each model of the grant would serve here; the awake one, as if it slept."""
 

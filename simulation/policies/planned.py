@@ -7,6 +7,7 @@ grants the modelled gateway switches. No decision about models is made here.
 from collections.abc import Sequence
 
 from orchestration.allocation import Plan, propose
+from orchestration.allocation.demand import Outlook
 from serving.config import Fleet
 from simulation.cluster import Cluster
 from simulation.commands import Command, Grant, Swap
@@ -79,7 +80,12 @@ class Planned(Policy):
             self._readings.states(cluster, self._last_plan, awake),
             self._readings.traffic(now, cluster),
             now=now,
-            forecasts=self._readings.forecasts(now),
+            outlook=Outlook(
+                forecasts={
+                    (model, "interactive"): forecast
+                    for model, forecast in self._readings.forecasts(now).items()
+                }
+            ),
             swapped_at={
                 s.name: h.swapped_at for s, h in zip(self._fleet.hosts, cluster.hosts, strict=True)
             },
@@ -99,7 +105,7 @@ class Planned(Policy):
 
 
 def _pressed(cluster: Cluster) -> bool:
+    if any(cluster.crowded(host.awake) for host in cluster.hosts if host.awake is not None):
+        return True
     granted = {model for host in cluster.hosts if len(host.grant) > 1 for model in host.grant}
-    return any(
-        not cluster.replicas[model] and model not in granted for model in cluster.waited_for
-    ) or any(cluster.crowded(model) for model in range(len(cluster.services)))
+    return any(not cluster.replicas[m] and m not in granted for m in cluster.waited_for)

@@ -14,6 +14,8 @@ MODEL_BYTES = 1024**3
 """Of every modelled engine: a host's memory is counted in models."""
 FORECAST_S = 30.0
 """Over which load is foretold."""
+KNOWN_AFTER_S = 300.0
+"""Before, too little has been seen to say what is usual."""
 
 
 class Readings:
@@ -38,7 +40,9 @@ class Readings:
             self._load.end(request.model, now, request.input_tokens + request.output_tokens)
 
     def forecasts(self, now: float) -> dict[str, LoadForecast]:
-        """Of every model's interactive load."""
+        """Of every model's interactive load; none in the beginning."""
+        if now < KNOWN_AFTER_S:
+            return {}
         return dict(zip(self._names, self._load.forecast(now, FORECAST_S), strict=True))
 
     def traffic(self, now: float, cluster: Cluster) -> list[ModelTraffic]:

@@ -41,12 +41,27 @@ class StoreProcess:
         process.send_signal(number)
         return process.wait(30)
 
+    def freeze(self) -> None:
+        """Let it hold its connections and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """Address, port and token."""
+        return ADDRESS, self.port, TOKEN
+
     @property
     def running(self) -> bool:
         return self._process is not None
 
     def reader(self, token: str = TOKEN) -> TrafficReader:
-        return TrafficReader(ADDRESS, self.port, token)
+        return TrafficReader(ADDRESS, self.port, token, timeout_s=60)
 
     def writer(self, **settings: int) -> EventWriter:
         return EventWriter(ADDRESS, self.port, TOKEN, source="tests", **settings)

@@ -386,7 +386,7 @@ def test_what_happens_is_counted_and_recorded(host: FakeHost) -> None:
         (1, "a", "b", "committed")
     ]
     text = httpx.get(f"{host.url}/metrics").text
-    assert 'turntable_swaps_total{outcome="committed"} 1.0' in text
+    assert 'turntable_swaps_total{kind="planned",outcome="committed"} 1.0' in text
     assert (
         'turntable_generations_total{class="interactive",model="a",outcome="finished"} 1.0' in text
     )
