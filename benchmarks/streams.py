@@ -35,6 +35,16 @@ class Endpoint:
         return body | {"cache_salt": salt} | (self.batch_fields if batch else {})
 
 
+def stream_client(limit_s: float) -> httpx.AsyncClient:
+    """A client for any number of streams at once, each with a connection of its own.
+
+    A kept connection that the server closes just when it is taken again would look like a request
+    that was lost.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncClient(timeout=limit_s, limits=limits, trust_env=False)
+
+
 @dataclass
 class Stream:
     """What came of one request. Times are on the clock of `time.monotonic()`."""

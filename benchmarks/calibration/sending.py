@@ -5,11 +5,9 @@ import random
 import time
 from collections.abc import Sequence
 
-import httpx
-
 from benchmarks.instance import Instance
 from benchmarks.open_loop import Due, send_when_due
-from benchmarks.streams import Endpoint, Question, Stream, require_served
+from benchmarks.streams import Endpoint, Question, Stream, require_served, stream_client
 from simulation.trace import Trace
 
 _LIMIT_S = 300.0
@@ -62,6 +60,5 @@ def _body(instance: Instance, model: str, stream: Stream, *, batch: bool) -> dic
 
 
 async def _send(instance: Instance, due: Sequence[Due]) -> None:
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=_LIMIT_S, limits=limits, trust_env=False) as client:
+    async with stream_client(_LIMIT_S) as client:
         await send_when_due(client, instance.gateway, due, time.monotonic())

@@ -16,7 +16,7 @@ import httpx
 from benchmarks.coserve.workload import Arrival
 from benchmarks.open_loop import Due, send_when_due
 from benchmarks.setting import BenchmarkUnable
-from benchmarks.streams import Endpoint, Question, Stream, require_served
+from benchmarks.streams import Endpoint, Question, Stream, require_served, stream_client
 
 _LIMIT_S = 180.0
 _SETTLE_S = 1.0
@@ -67,8 +67,7 @@ def run_segment(endpoint: Endpoint, load: Load) -> Segment:
 
 
 async def _run(endpoint: Endpoint, load: Load) -> Segment:
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=_LIMIT_S, limits=limits, trust_env=False) as client:
+    async with stream_client(_LIMIT_S) as client:
         pool = _BatchPool(client, endpoint, load)
         async with pool.working():
             await pool.warm()

@@ -11,7 +11,7 @@ import httpx
 
 from benchmarks.chat import prompt
 from benchmarks.setting import BenchmarkUnable
-from benchmarks.streams import Endpoint, Question, Stream
+from benchmarks.streams import Endpoint, Question, Stream, stream_client
 
 _LIMIT_S = 300.0
 _AFTER_AN_ERROR_S = 0.5
@@ -78,12 +78,8 @@ def lasting_load(groups: Sequence[Clients]) -> Iterator[Served]:
 
 
 async def _run(groups: Sequence[Clients], served: Served, stopping: Callable[[], bool]) -> None:
-    limits = httpx.Limits(max_connections=None)
     numbers = count()
-    async with (
-        httpx.AsyncClient(timeout=_LIMIT_S, limits=limits, trust_env=False) as http,
-        asyncio.TaskGroup() as tasks,
-    ):
+    async with stream_client(_LIMIT_S) as http, asyncio.TaskGroup() as tasks:
         for clients in groups:
             for _ in range(clients.number):
                 tasks.create_task(_ask_again(http, clients, served, numbers, stopping))
