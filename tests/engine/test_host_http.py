@@ -337,7 +337,13 @@ def test_a_long_poll_without_news_answers_after_its_wait(host: FakeHost) -> None
 
 
 def test_commands_need_the_token(host: FakeHost) -> None:
-    for method, path in (("GET", "/state"), ("PUT", "/awake"), ("POST", "/generate")):
+    for method, path in (
+        ("GET", "/state"),
+        ("PUT", "/awake"),
+        ("PUT", "/grant"),
+        ("POST", "/switch"),
+        ("POST", "/generate"),
+    ):
         assert httpx.request(method, host.url + path).status_code == 401
     with HostClient(host.address, host.port, "wrong") as client, pytest.raises(HostError):
         client.state()
