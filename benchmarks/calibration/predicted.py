@@ -4,9 +4,11 @@ import numpy as np
 
 from benchmarks.calibration.samples import Answered, CalibrationSamples
 from serving.config import Fleet
+from serving.switching.timing import patience_s
 from simulation.cluster import Cluster
 from simulation.engine import Request
 from simulation.gateway import Gateway
+from simulation.placement import HoldBack
 from simulation.policies.planned import Planned
 from simulation.replay import Replayed, replay
 from simulation.service import ServiceModel, SwapTimes
@@ -24,16 +26,16 @@ def predict(samples: CalibrationSamples, fleet: Fleet, assumed: Assumptions) -> 
         chunk_tokens=assumed.chunk_tokens,
         slots=assumed.slots,
     )
-    cap = max(1, service.largest_batch(assumed.tpot_s))
+    sharing = fleet.allocation.time_sharing
+    patience = patience_s(assumed.ttft_s, assumed.swap_asleep_s)
     cluster = Cluster(
         [service] * len(trace.models),
         len(fleet.hosts),
         room=assumed.models_in_host_memory,
         swap_times=SwapTimes(assumed.swap_asleep_s, assumed.swap_disk_s),
-        batch_cap=[cap] * len(trace.models),
-        ttft_s=assumed.ttft_s,
+        batch_cap=[max(1, service.largest_batch(assumed.tpot_s))] * len(trace.models),
+        hold_back=HoldBack(patience, assumed.ttft_s) if sharing else None,
     )
-    sharing = fleet.allocation.time_sharing
     gateway = Gateway(trace.models, ttft_s=assumed.ttft_s) if sharing else None
     planned = Planned(fleet, reaction_s=assumed.reaction_s)
     return replay(trace, cluster, planned, gateway=gateway)
