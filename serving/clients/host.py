@@ -6,7 +6,7 @@ from typing import Self
 import httpx
 import msgspec
 
-from serving.errors import HostError, HostUnreachable, PlanRefused
+from serving.errors import HostDown, HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     BatchSizeProfile,
     Grant,
@@ -128,7 +128,8 @@ class HostClient:
                 method, path, params=params, content=content, timeout=timeout
             )
         except httpx.TransportError as error:
-            raise HostUnreachable(
+            kind = HostDown if _refused_connection(error) else HostUnreachable
+            raise kind(
                 str(error) or type(error).__name__,
                 where=self._where,
                 fix="See whether it runs: turntable status.",
@@ -148,3 +149,12 @@ class HostClient:
                 where=self._where,
                 fix="Check the address and the admin token.",
             )
+
+
+def _refused_connection(error: BaseException | None) -> bool:
+    """Whether the operating system said that nobody listens there."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
