@@ -28,6 +28,8 @@ class RequestArrived(Event, frozen=True, kw_only=True):
     model: str
     request_class: RequestClass
     endpoint: str
+    deadline_s: float | None = None
+    """How long after its arrival the batch that it is of is due, if that was said."""
 
 
 class RequestEnded(Event, frozen=True, kw_only=True):
@@ -122,13 +124,14 @@ class Eviction(Event, frozen=True, kw_only=True):
 
 
 class Swap(Event, frozen=True, kw_only=True):
-    """A hotswap ended on a host."""
+    """A hotswap ended on a host: planned, or a switch among the models the host may have awake."""
 
     table: ClassVar[str] = "swaps"
 
     ended_at: float
     host: str
     plan_id: int
+    """The plan that asked for it, or that granted the host both models."""
     reason: str
     from_model: str | None
     to_model: str
@@ -139,6 +142,12 @@ class Swap(Event, frozen=True, kw_only=True):
     handed_back: int
     service_gap_s: float = 0.0
     """How long no awake model admitted."""
+    kind: str = "planned"
+    """`planned` or `switch`."""
+    asked_by: str = ""
+    """Who decided a switch; planned ones are decided by their plan."""
+    waited_s: float | None = None
+    """How long the first request for the model had waited when a switch was decided."""
     error: str | None = None
 
 

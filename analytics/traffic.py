@@ -1,14 +1,19 @@
 """Reading the traffic statistics: what the control plane and the status table are told."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 import polars
+import structlog
 
+from analytics.answer import T, answered_within
 from analytics.client import StoreClient
 from analytics.errors import StoreUnreachable
+
+_log = structlog.get_logger(__name__)
 
 
 class ModelTraffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,11 +50,20 @@ class ModelTraffic(msgspec.Struct, frozen=True, kw_only=True):
     """Batch only: the cap it was held to, mean; None if it was not."""
 
 
-class TrafficReader:
-    """Reads the store's views and macros. Not thread-safe; connects when first asked."""
+ANSWER_S = 15.0
+"""A store that has not answered by then is taken for unreachable."""
 
-    def __init__(self, address: str, port: int, token: str) -> None:
-        self._client = StoreClient(address, port, token)
+
+class TrafficReader:
+    """Reads the store's views and macros. Not thread-safe; connects when first asked.
+
+    A store that holds the connection and does not answer is unreachable after `timeout_s`.
+    """
+
+    def __init__(self, address: str, port: int, token: str, *, timeout_s: float = ANSWER_S) -> None:
+        self._place = (address, port, token)
+        self._timeout_s = timeout_s
+        self._client = StoreClient(*self._place)
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +86,7 @@ class TrafficReader:
 
         Raises StoreUnreachable or StoreRefused.
         """
-        return self._client.run(sql, params).pl()
+        return self._ask(lambda client: client.run(sql, params).pl(), self._timeout_s)
 
     def wait_ready(self, timeout_s: float) -> None:
         """Return once the store answers; raise its StoreUnreachable after `timeout_s`.
@@ -81,8 +95,9 @@ class TrafficReader:
         """
         deadline = time.monotonic() + timeout_s
         while True:
+            left_s = max(0.5, deadline - time.monotonic())
             try:
-                self._client.run("SELECT 1").fetchall()
+                self._ask(lambda client: client.run("SELECT 1").fetchall(), left_s)
             except StoreUnreachable:
                 if time.monotonic() >= deadline:
                     raise
@@ -91,5 +106,17 @@ class TrafficReader:
                 return
 
     def close(self) -> None:
-        """End the connection."""
-        self._client.close()
+        """End the connection, or leave it where the store does not answer."""
+        try:
+            self._ask(StoreClient.close, self._timeout_s)
+        except StoreUnreachable as error:
+            _log.warning("connection_left", error=str(error))
+
+    def _ask(self, call: Callable[[StoreClient], T], timeout_s: float) -> T:
+        """Ask the client. One that gets no answer is left to its thread, and replaced."""
+        client = self._client
+        try:
+            return answered_within(timeout_s, lambda: call(client), where=client.where)
+        except StoreUnreachable:
+            self._client = StoreClient(*self._place)
+            raise

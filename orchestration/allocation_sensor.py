@@ -13,14 +13,16 @@ import dagster as dg
 import msgspec
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from orchestration.allocation.drift import host_drift
+from orchestration.allocation.overrides import changes
+from orchestration.allocation.plan import Plan
 from orchestration.allocation.snapshot import (
     Snapshot,
-    TrafficSource,
-    drift,
     host_client,
     plan_from,
     snapshot_of,
 )
+from orchestration.allocation.traffic_source import TrafficSource, shared_source
 from orchestration.allocation.watch import FleetWatch
 from orchestration.asking import (
     Ask,
@@ -88,7 +90,7 @@ def allocation_sensor(
         events, cursor = _news(installation, cursor, snapshot)
         return dg.SensorResult(
             run_requests=[_request(outcome)] if isinstance(outcome, Ask) else None,
-            skip_reason=outcome.because if isinstance(outcome, Stay) else None,
+            skip_reason=_because(outcome, snapshot) if isinstance(outcome, Stay) else None,
             asset_events=events,
             cursor=cursor.text(),
         )
@@ -101,12 +103,11 @@ def _looking(installation: Installation, tick_s: float) -> Iterator[Iterator[Sna
     """Snapshots for the length of a tick: one now, one on every change and every moment."""
     fleet, state = installation.fleet, installation.state
     watch = FleetWatch({host.name: host_client(fleet, state, host.name) for host in fleet.hosts})
-    traffic = TrafficSource(fleet, state)
+    traffic = shared_source(fleet, state)
     try:
         yield _snapshots(watch, traffic, state, tick_s)
     finally:
         watch.stop()
-        traffic.close()
 
 
 def _snapshots(
@@ -114,7 +115,8 @@ def _snapshots(
 ) -> Iterator[Snapshot]:
     end = time.monotonic() + tick_s
     while True:
-        yield snapshot_of(watch.states(), traffic.read(), state)
+        view = traffic.read()  # first: it may take longer than a host's state is new
+        yield snapshot_of(watch.states(), view, state)
         left_s = end - time.monotonic()
         if left_s <= 0:
             return
@@ -127,8 +129,7 @@ def _first_ask(
     """The first look that is worth a run, or the last one and why none is."""
     for snapshot in looks:
         plan = plan_from(fleet, snapshot, trigger="")
-        hosts = [host.name for host in fleet.hosts]
-        situation = Situation(plan=plan, drift=tuple(drift(snapshot.last_plan, plan, hosts)))
+        situation = Situation(plan=plan, drift=_drift(snapshot, plan))
         active = _active_run(instance) if situation.fingerprint else None
         outcome = decide(cursor, situation, active_run=active, now=time.time())
         if isinstance(outcome, Ask):
@@ -136,10 +137,24 @@ def _first_ask(
     return Look(snapshot=snapshot, situation=situation, outcome=outcome)
 
 
+def _drift(snapshot: Snapshot, plan: Plan) -> tuple[str, ...]:
+    """How hosts and overrides differ from the last plan's."""
+    last = snapshot.last_plan
+    told = last.overrides if last is not None else ()
+    return (*host_drift(last, plan, snapshot.states), *changes(told, plan.overrides))
+
+
+def _because(stay: Stay, snapshot: Snapshot) -> str:
+    if snapshot.traffic_error is None:
+        return stay.because
+    return f"{stay.because}. Without the traffic store: {snapshot.traffic_error}"
+
+
 def _recorded(installation: Installation, cursor: Cursor, look: Look, stay: Stay) -> Cursor:
-    """Record why nothing is asked for, when that is new or was long ago."""
+    """Record why nothing is asked for, when that is new or was long ago, and the store is there."""
     now, digest, last = time.time(), look.situation.digest, look.snapshot.last_plan
-    if not should_record(cursor, digest, now):
+    away = look.snapshot.traffic_error is not None
+    if away or not should_record(cursor, digest, now):
         return cursor
     last_plan_id = last.plan_id if last is not None else 0
     record_evaluation(installation, look.situation, stay, last_plan_id=last_plan_id, now=now)

@@ -38,7 +38,11 @@ class AllocationTurn(dg.ConfigurableResource[None]):
         path = self.installation.state.plans / "allocation.lock"
         started = time.monotonic()
         self._file = path.open("a+")
+        told = False
         while not _taken(self._file):
+            if not told and context.log is not None:
+                context.log.info(f"waits for allocation run {path.read_text()} to end")
+            told = True
             if time.monotonic() - started >= self.patience_s:
                 raise self._refused(path)
             time.sleep(LOOK_EVERY_S)

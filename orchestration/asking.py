@@ -60,12 +60,20 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """Equal for situations that ask for the same; empty if nothing is to be asked for."""
         moves = [f"{move.host} to {move.to_model}" for move in self.plan.moves]
-        return "; ".join([*moves, *self.drift])
+        return "; ".join([*moves, *self._regrants(), *self.drift])
 
     @property
     def trigger(self) -> str:
         """What a run for this answers to, in words."""
-        return "; ".join([*self.drift[:3], *(move.reason for move in self.plan.moves[:3])])
+        drift = self.drift[:3]
+        reasons = [move.reason for move in self.plan.moves[:3]]
+        news = [reason for reason in reasons if not any(reason in words for words in drift)]
+        return "; ".join([*drift, *news, *self._regrants()[:3]])
+
+    def _regrants(self) -> list[str]:
+        """Which hosts may have other models awake from now on without being moved."""
+        grants = self.plan.grants
+        return [f"{host} is granted {', '.join(grants[host])}" for host in self.plan.regrants]
 
     @property
     def digest(self) -> str:

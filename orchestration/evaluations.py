@@ -3,12 +3,12 @@
 Which ones are recorded is decided in `asking`; how long they are kept, by the store.
 """
 
-import threading
-
 from analytics.events import Evaluation
 from analytics.writer import EventWriter
 from orchestration.asking import Situation, Stay
 from orchestration.installation import Installation
+
+SEND_S = 2.0
 
 
 def record_evaluation(
@@ -18,11 +18,8 @@ def record_evaluation(
     *,
     last_plan_id: int,
     now: float,
-) -> threading.Thread:
-    """Send the record, and return at once: a tick does not wait for the store.
-
-    What the store does not take within moments is lost. The thread ends when that is known.
-    """
+) -> None:
+    """Send the record. What the store does not take within `SEND_S` is lost: a tick goes on."""
     plan, fleet = situation.plan, installation.fleet
     writer = EventWriter(
         fleet.store.address,
@@ -41,6 +38,4 @@ def record_evaluation(
             overrides=[override.words for override in plan.overrides],
         )
     )
-    sending = threading.Thread(target=writer.close, name="record evaluation", daemon=True)
-    sending.start()
-    return sending
+    writer.close(SEND_S)

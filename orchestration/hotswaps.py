@@ -1,11 +1,13 @@
 """Hotswaps of one run, side by side: each host is told at once, and waited for on its own.
 
-Before that every host is given the batch-size profiles of its hardware. A host that starts, or
-comes back, leads to a run, so none stays without; one that has a profile already changes nothing.
+Before that every host is told its grant; one that is to be swapped gets it with that command, so
+that it does not switch in between. And every host is given the batch-size profiles of its hardware.
+A host that starts, or comes back, leads to a run, so none stays without; one that has a profile
+already changes nothing.
 """
 
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import dagster as dg
 import msgspec
@@ -18,7 +20,10 @@ from orchestration.installation import Installation
 from orchestration.profiling.delivery import deliver
 from orchestration.profiling.record import ProfileRecord
 from serving.errors import HostError
-from serving.wire import Standbys, SwapCommand, SwapReport
+from serving.wire import Grant, Standbys, SwapCommand, SwapReport
+
+GRANT_S = 1.0
+"""How long hotswaps wait for the other hosts to take their grants over."""
 
 
 class SwapOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +49,8 @@ class SwapResult(msgspec.Struct, frozen=True, kw_only=True):
 def orders(plan: Plan) -> list[SwapOrder]:
     """The commands that carry a plan out. The host must still have the model the plan saw."""
     moving = {move.host for move in plan.moves}
-    stays = {plan.granted(host) for host in plan.grants.keys() - moving}
+    dedicated = {host for host in plan.grants if not plan.shares(host)}
+    stays = {plan.granted(host) for host in dedicated - moving}
     return [
         SwapOrder(
             host=move.host,
@@ -55,10 +61,21 @@ def orders(plan: Plan) -> list[SwapOrder]:
                 expected_awake=move.from_model,
                 # With a replica to go to at once, generations go in its pace.
                 policy="stagger" if move.from_model in stays - {None} else "hand_back",
+                grant=move.grant,
             ),
         )
         for move in plan.moves
     ]
+
+
+def grants(plan: Plan) -> dict[str, Grant]:
+    """What every host that serves, and is not to be swapped, is told that it may have awake."""
+    moving = {move.host for move in plan.moves}
+    return {
+        host: Grant(plan_id=plan.plan_id, models=models)
+        for host, models in plan.grants.items()
+        if models and host not in moving
+    }
 
 
 class Hotswaps(dg.ConfigurableResource[None]):
@@ -76,6 +93,19 @@ class Hotswaps(dg.ConfigurableResource[None]):
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Wait for what the threads do."""
         self._pool.shutdown()
+
+    def grant(self, plan: Plan) -> None:
+        """Tell every host what it may have awake; waits for the answers, but not for long."""
+        told = [self._pool.submit(self._grant, host, g) for host, g in grants(plan).items()]
+        wait(told, GRANT_S)
+
+    def _grant(self, host: str, grant: Grant) -> None:
+        try:
+            with host_client(self.installation.fleet, self.installation.state, host) as client:
+                client.grant(grant)
+        except HostError as error:
+            # It keeps the grant it has. That is drift, and leads to a run.
+            dg.get_dagster_logger().warning(f"{host} was not told its grant: {error}")
 
     def want(self, plan: Plan) -> None:
         """Tell every host that serves what the plan wants ready there."""

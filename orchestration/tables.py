@@ -6,8 +6,10 @@ from typing import Any
 import dagster as dg
 import msgspec
 
+from analytics.swap_activity import SwapActivity
 from analytics.traffic import ModelTraffic
 from orchestration.allocation.plan import Plan
+from orchestration.allocation.setbacks import Setback
 from orchestration.profiling.figures import SizeFigures
 from serving.wire import HostState, SwapReport
 
@@ -85,6 +87,12 @@ def grants_table(plan: Plan) -> dg.MetadataValue:
     )
 
 
+def setbacks_table(setbacks: Iterable[Setback]) -> dg.MetadataValue:
+    """Hotswaps that failed lately, which the plan keeps away from for a while."""
+    columns = [field.name for field in msgspec.structs.fields(Setback)]
+    return table((msgspec.structs.asdict(setback) for setback in setbacks), columns)
+
+
 def models_table(plan: Plan) -> dg.MetadataValue:
     """Demand, replicas and the reason for them, one row a model."""
     columns = [
@@ -138,6 +146,36 @@ def swaps_table(reports: Iterable[SwapReport]) -> dg.MetadataValue:
                 "error": r.error,
             }
             for r in reports
+        ),
+        columns,
+    )
+
+
+def swap_activity_table(rows: Iterable[SwapActivity]) -> dg.MetadataValue:
+    """Planned hotswaps and switches within grants, apart, one row a host and kind."""
+    columns = [
+        "host",
+        "kind",
+        "made",
+        "failed",
+        "took p50 s",
+        "waited p50 s",
+        "handed back",
+        "latest",
+    ]
+    return table(
+        (
+            {
+                "host": row.host,
+                "kind": row.kind,
+                "made": row.committed,
+                "failed": row.failed,
+                "took p50 s": row.took_p50_s,
+                "waited p50 s": row.waited_p50_s,
+                "handed back": row.handed_back,
+                "latest": row.latest_model,
+            }
+            for row in rows
         ),
         columns,
     )

@@ -76,7 +76,7 @@ class RateShape:
 
 def _place(at_s: float) -> tuple[int, int]:
     """Slot of the day and day of the week."""
-    return int(at_s % DAY_S // SLOT_S), (int(at_s // DAY_S) + _THURSDAY) % 7
+    return int(at_s // SLOT_S) % SLOTS, (int(at_s // DAY_S) + _THURSDAY) % 7
 
 
 def _smoothed(by_slot: Floats) -> Floats:

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS writers (
 
 _VIEW_FILES = (
     "present.sql",
+    "load.sql",
     "squeeze.sql",
     "traffic.sql",
     "series.sql",

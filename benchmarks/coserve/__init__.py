@@ -56,7 +56,9 @@ def _calibrate(instance: Instance, texts: list[str], samples: CoserveSamples) ->
         for size in SIZES:
             alone = measure_alone(endpoint, size, texts)
             samples.sizes[size.name].level_s = LEVEL_OVER_ALONE * alone.tpot_p50_s
-            tokens[size.name] = answer_tokens(alone.tpot_p50_s)
+            tokens[size.name] = answer_tokens(
+                size, ttft_s=alone.ttft_p50_s, tpot_s=alone.tpot_p50_s
+            )
     return tokens | {SINGLE.name: tokens[SIZES[0].name]}
 
 

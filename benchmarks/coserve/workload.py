@@ -5,14 +5,17 @@ open-loop: a request comes when it is due, however the ones before it fare.
 """
 
 import random
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from benchmarks.streams import Question
+
 PERIOD_S = 4.5
 """From one burst to the next."""
-PRESENT_S = 2.0
-"""About how long a burst is there when it is alone: half of the time, with its arrivals."""
+PRESENT = 0.5
+"""Share of the time with interactive work, when it is alone."""
 SPREAD_S = 0.4
 """A burst's requests come within this long."""
 LEAD_S = 1.0
@@ -20,6 +23,7 @@ LEAD_S = 1.0
 _BATCH_TOKENS = (64, 256)
 _ANSWER_TOKENS = (16, 1024)
 _ANSWER_SPREAD = 0.25
+_BURSTS_TRIED = 200
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,6 @@ SINGLE = Size("single", 1)
 
 
 @dataclass(frozen=True)
-class Question:
-    """What one request asks for: exactly so many greedy tokens."""
-
-    text: str
-    max_tokens: int
-
-
-@dataclass(frozen=True)
 class Arrival:
     """An interactive request, due so long after the window began."""
 
@@ -52,10 +48,24 @@ class Arrival:
     question: Question
 
 
-def answer_tokens(tpot_s: float) -> int:
-    """Mean length of an answer, for a burst to be there for `PRESENT_S` at this pace."""
+def answer_tokens(size: Size, *, ttft_s: float, tpot_s: float) -> int:
+    """Mean length of an answer, for bursts to be there for `PRESENT` of the time at this pace."""
+
+    def present(mean_tokens: int) -> float:
+        return _present(size, mean_tokens, ttft_s=ttft_s, tpot_s=tpot_s)
+
     shortest, longest = _ANSWER_TOKENS
-    return max(shortest, min(longest, round(PRESENT_S / tpot_s)))
+    return shortest + bisect(range(shortest, longest), PRESENT, key=present)
+
+
+def _present(size: Size, mean_tokens: int, *, ttft_s: float, tpot_s: float) -> float:
+    """Share of the time in which a request of a burst is there, taken that none is slowed down."""
+    ends = [0.0] * _BURSTS_TRIED
+    for arrival in bursts(size, [""], seed=0, number=_BURSTS_TRIED, mean_tokens=mean_tokens):
+        burst, after_s = divmod(arrival.at_s - LEAD_S, PERIOD_S)
+        took_s = ttft_s + (arrival.question.max_tokens - 1) * tpot_s
+        ends[int(burst)] = max(ends[int(burst)], after_s + took_s)
+    return sum(min(end, PERIOD_S) for end in ends) / window_s(_BURSTS_TRIED)
 
 
 def bursts(

@@ -2,35 +2,33 @@
 
 Hosts that have a wanted grant already keep it and are taken out first. What is left is a linear
 assignment problem, solved by SciPy (Crouse, "On implementing 2D rectangular assignment
-algorithms", IEEE Transactions on Aerospace and Electronic Systems, 2016).
+algorithms", IEEE Transactions on Aerospace and Electronic Systems, 2016). Its time grows faster
+than its size; large ones are cut into parts that are alike.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from orchestration.allocation.matching import Grant, Wish, best_host, costs, matched
 from orchestration.allocation.move_cost import IMPOSSIBLE_S, MoveCost
 from orchestration.allocation.pool import Place
-from orchestration.allocation.spreading import AWAY_S, Spread
+from orchestration.allocation.spreading import Spread
 
-Grant = tuple[str, ...]
 Models = frozenset[str]
 """Of a grant: those of the same models in another order are the same."""
 
-
-class Wish(NamedTuple):
-    """A grant that a host is looked for, best in one failure domain."""
-
-    grant: Grant
-    domain: str | None
+LARGE = 800
+"""Hosts beyond which the problem is cut into parts of so many."""
+SAMPLE = 16
+"""Wishes by which it is told, then, which hosts of a group are the cheapest to move."""
 
 
-class _Choice(NamedTuple):
-    """What is to be decided: these hosts get the wishes, but so many of each group stay."""
+class _Group(NamedTuple):
+    """Hosts of the same grant, some of which may get another one."""
 
     hosts: Sequence[Place]
-    staying: Counter[Models]
-    wishes: Sequence[Wish]
+    spare: int
 
 
 def assign(pool: Sequence[Place], wanted: Iterable[Grant], cost: MoveCost) -> dict[str, Grant]:
@@ -41,95 +39,76 @@ def assign(pool: Sequence[Place], wanted: Iterable[Grant], cost: MoveCost) -> di
     slots: dict[Models, list[Grant]] = defaultdict(list)
     for grant in wanted:
         slots[frozenset(grant)].append(grant)
-    groups: dict[Models, list[Place]] = defaultdict(list)
+    hosts: dict[Models, list[Place]] = defaultdict(list)
     for host in pool:
         if host.movable:
-            groups[frozenset(host.grant)].append(host)
-    missing = [grant for key, grants in slots.items() for grant in grants[len(groups[key]) :]]
+            hosts[frozenset(host.grant)].append(host)
+    missing = [grant for key, grants in slots.items() for grant in grants[len(hosts[key]) :]]
     if not missing:
         return {}
     spread = Spread(pool)
     wishes = [Wish(grant, spread.take(grant)) for grant in missing]
-    found = _solve(_among_spare(groups, slots, wishes, cost, spread), cost, spread)
-    if len(found) < len(missing):
+    groups = [_Group(group, len(group) - len(slots.get(key, ()))) for key, group in hosts.items()]
+    found = _solve([group for group in groups if group.spare > 0], wishes, cost, spread)
+    if len(found) < len(missing) and sum(len(group.hosts) for group in groups) <= LARGE:
         # A host that keeps its grant may be the only one that can hold what is missing.
-        found = _solve(_among_all(groups, slots, wishes), cost, spread)
+        found = _solve_among_all(groups, [g for grants in slots.values() for g in grants], cost)
     return found
 
 
-def _among_spare(
-    groups: Mapping[Models, list[Place]],
-    slots: Mapping[Models, list[Grant]],
-    wishes: Sequence[Wish],
-    cost: MoveCost,
-    spread: Spread,
-) -> _Choice:
-    """Only hosts of groups that are too large are given something else.
-
-    Of a group with n too many, only the n cheapest for some wish can be the ones: any other could
-    be exchanged for one of them that stays.
-    """
-    found, staying = [], Counter[Models]()
-    kinds = list(dict.fromkeys(wishes))
-    for key, hosts in groups.items():
-        spare = len(hosts) - len(slots.get(key, ()))
-        if spare <= 0:
-            continue
-        few = hosts
-        if spare * len(kinds) < len(hosts):
-            few = _cheapest(hosts, kinds, spare, cost, spread)
-        found += few
-        staying[key] = len(few) - spare
-    return _Choice(found, staying, wishes)
+def _solve_among_all(
+    groups: Sequence[_Group], wanted: Sequence[Grant], cost: MoveCost
+) -> dict[str, Grant]:
+    """Every host may get every grant; its own costs a host nothing."""
+    hosts = [host for group in groups for host in group.hosts]
+    wishes = [Wish(grant, None) for grant in wanted]
+    found = matched(hosts, wishes, costs(hosts, wishes, cost, Spread(())))
+    had = {host.host: frozenset(host.grant) for host in hosts}
+    return {host: grant for host, grant in found.items() if had[host] != frozenset(grant)}
 
 
-def _among_all(
-    groups: Mapping[Models, list[Place]],
-    slots: Mapping[Models, list[Grant]],
-    wishes: Sequence[Wish],
-) -> _Choice:
-    hosts = [host for group in groups.values() for host in group]
-    stay = {key: min(len(group), len(slots.get(key, ()))) for key, group in groups.items()}
-    return _Choice(hosts, Counter(stay), wishes)
-
-
-def _cheapest(
-    hosts: Sequence[Place], kinds: Iterable[Wish], count: int, cost: MoveCost, spread: Spread
-) -> list[Place]:
-    """The `count` cheapest hosts for each wish, in their order."""
-    names: set[str] = set()
-    for wish in kinds:
-        ordered = sorted(hosts, key=lambda host: _cost_s(host, wish, cost, spread))
-        names.update(host.host for host in ordered[:count])
-    return [host for host in hosts if host.host in names]
-
-
-def _cost_s(host: Place, wish: Wish, cost: MoveCost, spread: Spread) -> float:
-    away = AWAY_S if wish.domain is not None and host.domain != wish.domain else 0.0
-    return min(IMPOSSIBLE_S, cost.grant_s(host, wish.grant) + spread.leaving_s(host) + away)
-
-
-def _solve(choice: _Choice, cost: MoveCost, spread: Spread) -> dict[str, Grant]:
-    """Hosts to wishes that they can have; so many of each group keep their grant."""
-    hosts, staying, wishes = choice
-    kinds = list(dict.fromkeys(wishes))
-    by_kind = [[_cost_s(host, kind, cost, spread) for kind in kinds] for host in hosts]
+def _solve(
+    groups: Sequence[_Group], wishes: Sequence[Wish], cost: MoveCost, spread: Spread
+) -> dict[str, Grant]:
+    """Hosts to wishes that they can have; of each group as many as it can spare."""
+    hosts = [host for group in groups for host in group.hosts]
     if len(wishes) == 1:
-        # A single move needs no solver, whose import takes half a second.
-        row = min(range(len(hosts)), key=lambda row: by_kind[row][0])
-        return {hosts[row].host: wishes[0].grant} if by_kind[row][0] < IMPOSSIBLE_S else {}
-    import numpy
-    from scipy.optimize import linear_sum_assignment
+        return best_host(hosts, wishes[0], cost, spread)
+    if len(hosts) <= LARGE:
+        return _solve_exactly(groups, wishes, cost, spread)
+    return _solve_in_parts(groups, wishes, cost, spread)
 
-    column = {kind: number for number, kind in enumerate(kinds)}
-    gives = numpy.asarray(by_kind)[:, [column[wish] for wish in wishes]]
-    number = {key: place for place, key in enumerate(staying)}
-    group = numpy.asarray([number[frozenset(host.grant)] for host in hosts])
-    stay = [numpy.where(group == number[key], 0.0, IMPOSSIBLE_S) for key in staying.elements()]
-    matrix = numpy.column_stack([gives, *stay])
-    rows, columns = linear_sum_assignment(matrix)
-    return {
-        hosts[row].host: wishes[chosen].grant
-        for row, chosen in zip(rows, columns, strict=True)
-        if chosen < len(wishes) and matrix[row, chosen] < IMPOSSIBLE_S
-    }
+
+def _solve_exactly(
+    groups: Sequence[_Group], wishes: Sequence[Wish], cost: MoveCost, spread: Spread
+) -> dict[str, Grant]:
+    """At the least cost of all. Hosts that a group cannot spare are matched to staying."""
+    import numpy
+
+    hosts = [host for group in groups for host in group.hosts]
+    group_of = numpy.repeat(range(len(groups)), [len(group.hosts) for group in groups])
+    stay_of = numpy.repeat(range(len(groups)), [len(group.hosts) - group.spare for group in groups])
+    staying = numpy.where(group_of[:, None] == stay_of[None, :], 0.0, IMPOSSIBLE_S)
+    return matched(hosts, wishes, numpy.hstack([costs(hosts, wishes, cost, spread), staying]))
+
+
+def _solve_in_parts(
+    groups: Sequence[_Group], wishes: Sequence[Wish], cost: MoveCost, spread: Spread
+) -> dict[str, Grant]:
+    """First the hosts that each group spares, cheapest on average; then who gets what, in parts.
+
+    Every part has its share of each group and of each kind of wish, so that little is lost.
+    """
+    kinds = list(dict.fromkeys(wishes))
+    sample = kinds[:: -(-len(kinds) // SAMPLE)]
+    hosts: list[Place] = []
+    for group in groups:
+        mean_s = costs(group.hosts, sample, cost, spread).mean(axis=1)
+        hosts += [group.hosts[row] for row in mean_s.argsort(kind="stable")[: group.spare]]
+    parts = -(-len(hosts) // LARGE)
+    ordered = sorted(wishes, key=lambda wish: (wish.grant, wish.domain or ""))
+    found: dict[str, Grant] = {}
+    for part in range(parts):
+        some, theirs = hosts[part::parts], ordered[part::parts]
+        found |= matched(some, theirs, costs(some, theirs, cost, spread))
+    return found

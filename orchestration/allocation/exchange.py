@@ -3,7 +3,7 @@
 Seats that are held stay unless a better one takes their host. What is promised (a minimum, no model
 without any replica while requests wait) is worth every move; more for load is worth one when the
 work it brings in time over the horizon exceeds that of the seat given up, the swap and what it
-disturbs. So noise moves nothing: to be moved back, a host must gain the cost of a move twice.
+disturbs. Gains are taken cautiously and losses too (`seats.CAUTION`), so noise moves nothing.
 """
 
 from collections import defaultdict
@@ -74,17 +74,11 @@ class Exchange:
 
     def _victim(self, gain: Seat) -> Seat | None:
         """The seat whose loss costs least, if it is worth less than `gain`."""
-        losses = [
-            seat for seat in self._losable() if seat.worth < gain.worth and seat.model != gain.model
-        ]
-        if not losses:
-            return None
-        least = min(seat.rank for seat in losses)
-        _, loss = min(
-            ((self._loss_s(seat, gain), seat) for seat in losses if seat.rank == least),
-            key=lambda pair: pair[0],
-        )
-        return loss if self._pays(gain, loss) else None
+        lasts = [seat for seat in self._losable() if seat.model != gain.model]
+        least = min((seat.rank for seat in lasts), default=gain.rank)
+        losses = [seat for seat in lasts if seat.rank is least and seat.worth < gain.worth]
+        loss = min(losses, key=lambda seat: self._loss_s(seat, gain), default=None)
+        return loss if loss is not None and self._pays(gain, loss) else None
 
     def _losable(self) -> list[Seat]:
         """The last seat of every model."""

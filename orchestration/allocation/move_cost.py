@@ -4,6 +4,7 @@ Both are in replica-seconds of work that is late: while a host swaps it does not
 that is handed back is computed again elsewhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestration.allocation.pool import Place
@@ -31,10 +32,16 @@ class MoveCost:
         """Of what runs and waits on `place`."""
         return place.interactive * DISTURBED_INTERACTIVE_S + place.batch * DISTURBED_BATCH_S
 
-    def grant_s(self, place: Place, grant: tuple[str, ...]) -> float:
-        """Of giving `place` a grant that it does not have."""
-        if place.model in grant:
-            return REGRANT_S
-        if any(model in place.excluded for model in grant):
-            return IMPOSSIBLE_S
-        return min(self.swap_s(place, model) for model in grant) + self.disturbed_s(place)
+    def grants_s(self, place: Place, grants: Sequence[tuple[str, ...]]) -> list[float]:
+        """Of giving `place` each of `grants`; nothing for the one that it has."""
+        had, disturbed_s = frozenset(place.grant), self.disturbed_s(place)
+        found = []
+        for grant in grants:
+            if place.model in grant:
+                found.append(0.0 if had == frozenset(grant) else REGRANT_S)
+            elif place.excluded and not place.excluded.keys().isdisjoint(grant):
+                found.append(IMPOSSIBLE_S)
+            else:
+                swap_s = min([self.swap_s(place, model) for model in grant])
+                found.append(swap_s + disturbed_s)
+        return found

@@ -1,8 +1,8 @@
 """Need: the demand of a model in units of what one of its replicas does."""
 
 import math
-
-import msgspec
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from orchestration.allocation.capacity import Capacity
 from orchestration.allocation.demand import ModelDemand
@@ -10,7 +10,8 @@ from orchestration.allocation.shortfall import enough, shortfall, spread
 from serving.config import ModelSettings
 
 
-class Need(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Need:
     """A model, what is asked of it, and what one replica does about it."""
 
     model: ModelSettings
@@ -22,19 +23,20 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
         if replicas <= self.model.min_replicas:
             return self
         model = self.model.model_copy(update={"min_replicas": replicas})
-        return msgspec.structs.replace(self, model=model)
+        return replace(self, model=model)
 
-    @property
+    @cached_property
     def interactive(self) -> float:
-        """Interactive load, in replicas."""
-        return self.capacity.replicas(self.demand.interactive_tokens_per_s)
+        """Interactive load to be expected, with what waits, in replicas."""
+        return self.capacity.replicas(self.demand.interactive_expected.mean_tokens_per_s)
 
-    @property
+    @cached_property
     def batch(self) -> float:
-        """Batch load with its backlog, in replicas."""
-        return self.capacity.replicas(self.demand.batch_tokens_per_s)
+        """Batch load with its backlog, or what its deadlines ask for, in replicas."""
+        demand = self.demand
+        return self.capacity.replicas(max(demand.batch_tokens_per_s, demand.batch_due_tokens_per_s))
 
-    @property
+    @cached_property
     def kept_from_batch(self) -> float:
         """What the interactive cap takes from the replicas the model has, in replicas.
 
@@ -46,20 +48,31 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
         left = self.capacity.share_at(cap, self.model.slots)
         return self.demand.capped_replicas * (1 - left)
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """Standard deviation of the interactive load at one instant, in replicas."""
-        return spread(self.interactive, concurrency=self.capacity.concurrency)
+        return spread(
+            self.interactive, concurrency=self.capacity.concurrency, forecast_sd=self.unsure
+        )
 
-    @property
+    @cached_property
+    def unsure(self) -> float:
+        """Standard deviation of the expected interactive load itself, in replicas."""
+        return self.capacity.replicas(self.demand.interactive_expected.sd_tokens_per_s)
+
+    @cached_property
     def enough(self) -> int:
         """Replicas beyond which load is no reason for one more."""
         interactive = enough(self.interactive, self.spread)
         return max(interactive, math.ceil(self.interactive + self.batch + self.kept_from_batch))
 
-    def late(self, replicas: int) -> float:
-        """Interactive load that `replicas` would not serve in time, as is to be expected."""
-        return shortfall(self.interactive, self.spread, replicas)
+    def late(self, replicas: int, *, beyond: float = 0.0) -> float:
+        """Interactive load that `replicas` would not serve in time, as is to be expected.
+
+        If the load is `beyond` what is expected, in standard deviations of that.
+        """
+        load = max(0.0, self.interactive + beyond * self.unsure)
+        return shortfall(load, self.spread, replicas)
 
     def missing(self, replicas: int) -> float:
         """Load that `replicas` would leave undone.

@@ -17,6 +17,7 @@ def check(fleet: Fleet, override: Override, *, now: float) -> None:
         _check_known("host", [override.host], [host.name for host in fleet.hosts])
         _check_known("model", override.grant, [model.name for model in fleet.models])
         _check_grant(fleet, override)
+        _check_fits(fleet, override)
     elif isinstance(override, Replicas):
         _check_known("model", [override.model], [model.name for model in fleet.models])
         _check_count(fleet, override)
@@ -51,6 +52,18 @@ def _check_grant(fleet: Fleet, pin: Pin) -> None:
             pin,
             "Name one model, or set allocation.time_sharing in the fleet file.",
         )
+
+
+def _check_fits(fleet: Fleet, pin: Pin) -> None:
+    for name in pin.grant:
+        because = fleet.host(pin.host).why_not(fleet.model(name))
+        if because is not None:
+            able = [h.name for h in fleet.hosts if h.why_not(fleet.model(name)) is None]
+            raise _refused(
+                f"{pin.host} cannot have {name} awake: {because}",
+                pin,
+                f"Hosts that can: {', '.join(able) or 'none'}.",
+            )
 
 
 def _check_count(fleet: Fleet, override: Replicas) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from analytics.forecast import LoadForecast
 from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
-from orchestration.allocation.assignment import Grant, assign
+from orchestration.allocation.assignment import assign
 from orchestration.allocation.capacity import capacities
-from orchestration.allocation.demand import offered_work
+from orchestration.allocation.demand import NO_OUTLOOK, Outlook, offered_work
+from orchestration.allocation.matching import Grant
 from orchestration.allocation.memory import fits
 from orchestration.allocation.move_cost import MoveCost
 from orchestration.allocation.need import Need
@@ -42,9 +42,9 @@ def propose(
     traffic: Iterable[ModelTraffic],
     *,
     now: float,
-    forecasts: Mapping[str, LoadForecast] | None = None,
     profiles: Iterable[BatchSizeProfile] = (),
     swapped_at: Mapping[str, float] | None = None,
+    outlook: Outlook = NO_OUTLOOK,
     swap_cost: SwapCost = assumed_swap_cost,
     last_plan_id: int = 0,
     trigger: str = "asked for",
@@ -54,19 +54,19 @@ def propose(
     """The plan for what is seen: a hotswap for every host that should change, and why.
 
     `host_states` maps host names to states, None for an unreachable host. `profiles` say what a
-    replica does, where they were measured. `forecasts` are of the models' interactive load.
-    `swapped_at` says when hosts were last given a model,
-    for the cooldown. `avoided` are hosts and models that lately failed together. The plan's id is
-    above `last_plan_id` and above every plan a host obeyed.
+    replica does, where they were measured. `swapped_at` says when hosts were last given a model,
+    for the cooldown. `outlook` is the traffic that is to be expected. `avoided` are hosts and
+    models that lately failed together. The plan's id is above `last_plan_id` and above every plan
+    a host obeyed.
     """
     rows = list(traffic)
     told = in_force(fleet, overrides, now)
     fleet = with_counts(fleet, told)
-    demand = offered_work(fleet, rows, host_states, forecasts)
+    demand = offered_work(fleet, rows, host_states, outlook)
     capacity = capacities(fleet, profiles, host_states, rows)
     seen_pool = places(fleet, host_states, demand, now=now, swapped_at=swapped_at or {})
-    pool, pin_moves = with_pins(seen_pool, host_states, told, avoided)
-    fleet, pool = with_freeze(fleet, with_setbacks(pool, avoided), told)
+    pool, pin_moves = with_pins(with_setbacks(seen_pool, avoided), host_states, told)
+    fleet, pool = with_freeze(fleet, pool, told)
     needs = {
         model.name: Need(model=model, demand=demand[model.name], capacity=capacity[model.name])
         for model in fleet.models
@@ -74,7 +74,6 @@ def propose(
     sharing = Sharing()
     if fleet.allocation.time_sharing:
         sharing = shared_sets(needs, pool, fits(fleet, host_states))
-        needs = {name: need.at_least(sharing.own.get(name, 0)) for name, need in needs.items()}
     cost = MoveCost(swap_cost)
     chosen = slots(needs, pool, sharing, cost, fleet.allocation.horizon_s)
     granted = assign(pool, [slot.grant for slot in chosen], cost)
@@ -123,8 +122,8 @@ def _moves(
         if place.host in granted and place.model not in granted[place.host]:
             leaving[granted[place.host]].append(place)
     moves = []
-    for slot in chosen:
-        if not leaving[slot.grant] or (slot.seat is not None and slot.seat.held):
+    for slot in sorted(chosen, key=_is_held):
+        if not leaving[slot.grant]:
             continue
         place = leaving[slot.grant].pop(0)
         if place.dedicated_to is not None:
@@ -141,6 +140,11 @@ def _moves(
             )
         )
     return moves
+
+
+def _is_held(slot: Slot) -> bool:
+    """Such a seat moves only to make room: who gains comes first."""
+    return slot.seat is not None and slot.seat.held
 
 
 def _first_awake(grant: Grant, needs: Mapping[str, Need], place: Place, cost: MoveCost) -> str:
@@ -166,10 +170,15 @@ def _after(
 ) -> list[Place]:
     """The pool once the grants are given and the moves are made."""
     made = {move.host: move for move in moves}
-    after = []
-    for place in pool:
-        grant, model, serves = granted.get(place.host, place.grant), place.model, place.serves
-        if place.host in made:
-            grant, model, serves = made[place.host].grant, made[place.host].to_model, True
-        after.append(msgspec.structs.replace(place, grant=grant, model=model, serves=serves))
-    return after
+    return [
+        _granted(place, made.get(place.host), granted.get(place.host, place.grant))
+        if place.host in granted or place.host in made
+        else place
+        for place in pool
+    ]
+
+
+def _granted(place: Place, move: Move | None, grant: Grant) -> Place:
+    if move is None:
+        return msgspec.structs.replace(place, grant=grant)
+    return msgspec.structs.replace(place, grant=move.grant, model=move.to_model, serves=True)

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from orchestration.allocation.capabilities import Excluded, exclusions
 from orchestration.allocation.demand import ModelDemand
 from serving.config import Fleet, HostSettings
 from serving.wire import HostState, Tier
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One host, read for planning."""
 
     host: str
@@ -25,7 +26,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """What it may have awake as far as is known; several: it is shared."""
     domain: str | None = None
     """What it fails together with."""
-    excluded: Mapping[str, str] = {}
+    excluded: Excluded = {}
     """Models that it cannot be given, and why."""
     tiers: dict[str, Tier] = {}
     interactive: int = 0
@@ -58,26 +59,9 @@ def places(
     cooldown_s = fleet.allocation.cooldown_s
     pool = _places(fleet, states, demand, now, swapped_at, cooldown_s)
     held = held_counts(pool)
-    if any(held[model.name] < model.min_replicas for model in fleet.models):
-        pool = _places(fleet, states, demand, now, swapped_at, cooldown_s=0.0)
-    return _with_limits(fleet, pool)
-
-
-def _with_limits(fleet: Fleet, pool: list[Place]) -> list[Place]:
-    """The pool with what each host cannot hold, and what it fails together with."""
-    by_kind: dict[object, dict[str, str]] = {}
-    limited = []
-    for host, place in zip(fleet.hosts, pool, strict=True):
-        memory = (host.host_memory_gib, host.device_memory_gib)
-        kind = (host.accelerator, len(host.devices), *memory)
-        if kind not in by_kind:
-            reasons = {model.name: host.why_not(model) for model in fleet.models}
-            by_kind[kind] = {name: why for name, why in reasons.items() if why is not None}
-        excluded = by_kind[kind]
-        if excluded or host.failure_domain is not None:
-            place = msgspec.structs.replace(place, excluded=excluded, domain=host.failure_domain)  # noqa: PLW2901
-        limited.append(place)
-    return limited
+    if all(held[model.name] >= model.min_replicas for model in fleet.models):
+        return pool
+    return _places(fleet, states, demand, now, swapped_at, cooldown_s=0.0)
 
 
 def _places(
@@ -91,25 +75,29 @@ def _places(
     known = {model.name for model in fleet.models}
     may_share = fleet.allocation.time_sharing
     read = []
-    for host in fleet.hosts:
+    for host, excluded in zip(fleet.hosts, exclusions(fleet), strict=True):
         state = states.get(host.name)
+        grant = _grant(state, known) if state is not None and may_share else ()
         if state is None:
-            read.append(_out(host.name, "is unreachable"))
+            read.append(_out(host, excluded, "is unreachable"))
         elif state.phase == "failed":
-            read.append(_out(host.name, f"failed: {state.failure or 'no reason given'}"))
+            failure = state.failure or "no reason given"
+            read.append(_out(host, excluded, f"failed: {failure}"))
         elif state.phase == "starting":
-            read.append(_starting(host, demand))
+            read.append(_starting(host, excluded, grant, demand))
         else:
             age_s = now - swapped_at.get(host.name, float("-inf"))
             wanted = state.awake_model in known and demand[state.awake_model].present_now
-            place = _serving(state, known, age_s, cooldown_s if wanted else 0.0)
-            read.append(place if may_share else _dedicated(place))
+            kept_s = cooldown_s if wanted and len(grant) <= 1 else 0.0
+            model, because = _settling(state, age_s, kept_s)
+            read.append(
+                _serving(host, excluded, grant, state, model if model in known else None, because)
+            )
     return read
 
 
-def _dedicated(place: Place) -> Place:
-    """Where no host is shared, every host is there for the model it has."""
-    return msgspec.structs.replace(place, grant=(place.model,) if place.model else ())
+def _grant(state: HostState, known: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in state.grant if name in known)
 
 
 def held_counts(pool: Iterable[Place]) -> Counter[str]:
@@ -122,11 +110,24 @@ def awake_counts(pool: Iterable[Place]) -> Counter[str]:
     return Counter(place.model for place in pool if place.serves and place.model is not None)
 
 
-def _out(host: str, because: str) -> Place:
-    return Place(host=host, model=None, movable=False, serves=False, pinned_because=because)
+def _out(host: HostSettings, excluded: Excluded, because: str) -> Place:
+    return Place(
+        host=host.name,
+        model=None,
+        movable=False,
+        serves=False,
+        pinned_because=because,
+        domain=host.failure_domain,
+        excluded=excluded,
+    )
 
 
-def _starting(host: HostSettings, demand: Mapping[str, ModelDemand]) -> Place:
+def _starting(
+    host: HostSettings,
+    excluded: Excluded,
+    grant: tuple[str, ...],
+    demand: Mapping[str, ModelDemand],
+) -> Place:
     """A host that starts counts as a replica to be, unless somebody waits for that model now."""
     model = host.starts_with
     awaited = model is not None and demand[model].waiting_interactive > 0
@@ -136,27 +137,48 @@ def _starting(host: HostSettings, demand: Mapping[str, ModelDemand]) -> Place:
         movable=False,
         serves=model is not None and not awaited,
         pinned_because=f"starts with {model}" if model else "is starting",
-        grant=(model,) if model else (),
+        grant=_effective(grant, model),
+        domain=host.failure_domain,
+        excluded=excluded,
     )
 
 
-def _serving(state: HostState, known: set[str], age_s: float, cooldown_s: float) -> Place:
-    because = None
-    model = state.awake_model
+def _settling(state: HostState, age_s: float, cooldown_s: float) -> tuple[str | None, str | None]:
+    """The model that the host has or is about to have, and why it is to be left alone, if so."""
     if state.phase == "swapping" or state.swap_target is not None:
         model = state.swap_target or state.awake_model
-        because = f"is swapping to {model}"
-    elif age_s < cooldown_s:
+        return model, f"is swapping to {model}"
+    if age_s < cooldown_s:
         because = f"got its model {max(age_s, 0):.0f} s ago and keeps it for {cooldown_s:g} s"
-    grant = tuple(name for name in state.grant if name in known)
+        return state.awake_model, because
+    return state.awake_model, None
+
+
+def _serving(
+    host: HostSettings,
+    excluded: Excluded,
+    grant: tuple[str, ...],
+    state: HostState,
+    model: str | None,
+    because: str | None,
+) -> Place:
     return Place(
-        host=state.host,
-        model=model if model in known else None,
-        grant=grant if model in grant else (model,) if model in known and model else (),
+        host=host.name,
+        model=model,
         movable=because is None,
-        serves=model in known,
+        serves=model is not None,
         pinned_because=because,
+        grant=_effective(grant, model),
+        domain=host.failure_domain,
+        excluded=excluded,
         tiers=state.tiers,
         interactive=state.running.interactive + state.waiting.interactive,
         batch=state.running.batch + state.waiting.batch + state.held,
     )
+
+
+def _effective(grant: tuple[str, ...], model: str | None) -> tuple[str, ...]:
+    """The grant, as far as the host keeps to it: otherwise it is there for what it has."""
+    if model in grant:
+        return grant
+    return () if model is None else (model,)

@@ -8,6 +8,9 @@ from orchestration.allocation.pool import Place
 from orchestration.allocation.seats import Rank, Seat
 from orchestration.allocation.slots import Slot
 
+HOSTS_NAMED = 12
+"""Hosts that a verdict tells about; of a large pool nobody would read more."""
+
 
 def move(
     slot: Slot, to_model: str, needs: Mapping[str, Need], place: Place, left: Mapping[str, int]
@@ -46,8 +49,13 @@ def verdict(need: Need, pool: Sequence[Place], before: int, after: int) -> str:
 
 def _gain(seat: Seat, need: Need) -> str:
     model, demand = need.model, need.demand
+    if seat.held:
+        return f"{model.name} makes room on another host for a model that fits nowhere else"
     replicas = _count(seat.number - 1, "replica")
     match seat.rank:
+        case Rank.MINIMUM if seat.number > model.min_replicas:
+            asked = f"asked for {demand.activity or 0:.0%} of the time"
+            return f"{model.name} has {replicas} of its own and is {asked}, {_load(need)}"
         case Rank.MINIMUM:
             return f"{model.name} has {replicas}, its minimum is {model.min_replicas}"
         case Rank.WAITING:
@@ -99,9 +107,13 @@ def _shortage(need: Need, replicas: int) -> str | None:
 
 
 def _hosts(pool: Sequence[Place]) -> str:
-    return ", ".join(
-        f"{place.host} {place.pinned_because or f'serves {place.model}'}" for place in pool
-    )
+    said = [
+        f"{place.host} {place.pinned_because or f'serves {place.model}'}"
+        for place in pool[:HOSTS_NAMED]
+    ]
+    if len(pool) > HOSTS_NAMED:
+        said.append(f"and {len(pool) - HOSTS_NAMED} more")
+    return ", ".join(said)
 
 
 def _count(number: int, noun: str) -> str:

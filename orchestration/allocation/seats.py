@@ -13,10 +13,13 @@ from typing import NamedTuple
 from orchestration.allocation.demand import ModelDemand
 from orchestration.allocation.need import Need
 
-LEAST_LATE = 0.02
+LEAST_LATE = 0.05
 """Late interactive load, in replicas, below which one replica more is not for interactive load."""
 LEAST_BATCH = 0.25
 """Batch load, in replicas, below which one replica more is not for batch."""
+CAUTION = 1.0
+"""Standard deviations of its expected load by which a model that gains might have less, and one
+that loses more, and the move still pay: so noise moves nothing."""
 BATCH_WORTH = 0.1
 """What batch work done is worth, compared with interactive work in time."""
 
@@ -44,7 +47,8 @@ class Seat(NamedTuple):
     model: str
     number: int
     gain: float
-    """Work in time, in replicas, that it adds: what a move is weighed by."""
+    """Work in time, in replicas, that it adds: what a move is weighed by. Cautiously: for a held
+    seat if there is more load than expected, for another if there is less."""
 
     @property
     def worth(self) -> tuple[Rank, float]:
@@ -89,7 +93,9 @@ def _worth(need: Need, number: int, is_held: bool) -> tuple[Rank, float, float]:
     model = need.model
     late = model.weight * (need.late(number - 1) - need.late(number))
     batch = model.weight * BATCH_WORTH * max(0.0, min(1.0, need.missing(number - 1)))
-    gain = late + batch
+    beyond = CAUTION if is_held else -CAUTION
+    cautious = need.late(number - 1, beyond=beyond) - need.late(number, beyond=beyond)
+    gain = model.weight * cautious + batch
     if number <= model.min_replicas:
         return Rank.MINIMUM, model.weight / number, gain
     if number > model.max_replicas:

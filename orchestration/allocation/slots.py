@@ -32,14 +32,17 @@ def slots(
     cost: MoveCost,
     horizon_s: float,
 ) -> list[Slot]:
-    """Minimums, then shared hosts, then the most valuable seats: one for each movable host.
+    """One for each movable host: minimums, shared hosts, then the most valuable seats.
+
+    Hosts of their own, which sharing leaves to models, count as minimums.
 
     Hosts that may not be moved have their seats and shared sets already.
     """
     pinned = [place for place in pool if not place.movable]
     movable = [place for place in pool if place.movable]
     taken = held_counts(pinned)
-    ranked = seats(needs, held_counts(pool), sharing.models)
+    promised = {name: need.at_least(sharing.own.get(name, 0)) for name, need in needs.items()}
+    ranked = seats(promised, held_counts(pool), sharing.models)
     still_open = [seat for seat in ranked if seat.number > taken[seat.model]]
     exchange = Exchange((s for s in still_open if s.held), movable, cost, horizon_s)
     wishes = [seat for seat in still_open if not seat.held]

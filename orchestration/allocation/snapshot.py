@@ -5,43 +5,29 @@ without the traffic store the hosts' own counts still say who is busy.
 """
 
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import stamina
 
-from analytics.errors import StoreUnreachable
-from analytics.traffic import ModelTraffic, TrafficReader
+from analytics.traffic import ModelTraffic
+from orchestration.allocation.demand import NO_OUTLOOK, Outlook
 from orchestration.allocation.override_record import OverrideRecord
-from orchestration.allocation.overrides import Override, changes
+from orchestration.allocation.overrides import Override
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from orchestration.allocation.record import PlanRecord
 from orchestration.allocation.setbacks import Setback, avoided
+from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
+from orchestration.allocation.traffic_source import Asked, TrafficSource, TrafficView
 from orchestration.profiling.record import ProfileRecord
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
-from serving.errors import HostUnreachable
+from serving.errors import HostDown, HostUnreachable
 from serving.wire import BatchSizeProfile, HostState
 
 UNREACHABLE_AFTER_S = 1.0
 """A host that does not answer for this long is taken for unreachable."""
-
-LAST_SWAPS = "SELECT host, max(ended_at) AS at FROM swaps WHERE outcome = 'committed' GROUP BY host"
-SETBACKS = "SELECT host, model, times, last_at FROM swap_setbacks"
-
-
-class TrafficView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the traffic store said at one moment."""
-
-    rows: list[ModelTraffic] = []
-    swapped_at: dict[str, float] = {}
-    """When each host was last given a model."""
-    setbacks: list[Setback] = []
-    """Hotswaps that failed lately."""
-    error: str | None = None
-    """Why there is none of this, if so."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +38,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """State of every host; None: unreachable."""
     traffic: list[ModelTraffic]
     traffic_error: str | None
-    """Why there are no traffic statistics, if there are none."""
+    """Why there are no traffic statistics, or only old ones, if so."""
     swapped_at: dict[str, float]
     last_plan: Plan | None
     profiles: list[BatchSizeProfile] = []
@@ -60,38 +46,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[Override, ...] = ()
     """What operators told, also what has ended."""
     setbacks: list[Setback] = []
-
-
-class TrafficSource:
-    """The traffic statistics as the planner wants them; reconnects by itself."""
-
-    def __init__(self, fleet: Fleet, state: StateFolder) -> None:
-        self._place = (fleet.store.address, fleet.store.port, state.token("store"))
-        self._window_s = fleet.allocation.window_s
-        self._reader: TrafficReader | None = None
-
-    def read(self) -> TrafficView:
-        """Traffic, when hosts were last swapped and what failed, or why there is none of it."""
-        try:
-            if self._reader is None:
-                self._reader = TrafficReader(*self._place)
-            rows = self._reader.model_traffic(self._window_s)
-            swaps = self._reader.query(LAST_SWAPS)
-            setbacks = self._reader.query(SETBACKS)
-        except StoreUnreachable as error:
-            self.close()
-            return TrafficView(error=str(error))
-        return TrafficView(
-            rows=rows,
-            swapped_at=dict(swaps.iter_rows()),
-            setbacks=[Setback(**row) for row in setbacks.iter_rows(named=True)],
-        )
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    outlook: Outlook = NO_OUTLOOK
+    """What traffic is to be expected."""
+    swap_cost: SwapCost = assumed_swap_cost
 
 
 def host_client(fleet: Fleet, state: StateFolder, host: str) -> HostClient:
@@ -104,7 +61,7 @@ def read_state(client: HostClient) -> HostState | None:
     """A host's state; None when it stays without an answer."""
     try:
         for attempt in stamina.retry_context(
-            on=HostUnreachable, timeout=UNREACHABLE_AFTER_S, wait_initial=0.1, wait_max=0.3
+            on=_may_answer_yet, timeout=UNREACHABLE_AFTER_S, wait_initial=0.1, wait_max=0.3
         ):
             with attempt:
                 return client.state()
@@ -113,9 +70,13 @@ def read_state(client: HostClient) -> HostState | None:
     raise AssertionError("stamina neither returned nor raised")
 
 
+def _may_answer_yet(error: Exception) -> bool:
+    return isinstance(error, HostUnreachable) and not isinstance(error, HostDown)
+
+
 def take_snapshot(fleet: Fleet, state: StateFolder) -> Snapshot:
     """Ask every host and the traffic store, side by side."""
-    source = TrafficSource(fleet, state)
+    source = TrafficSource(Asked.of(fleet, state))
     clients = [host_client(fleet, state, host.name) for host in fleet.hosts]
     with ThreadPoolExecutor(len(clients)) as pool:
         states = pool.map(read_state, clients)
@@ -147,6 +108,8 @@ def snapshot_of(
         profiles=ProfileRecord.of(state).read(),
         overrides=OverrideRecord.of(state).read(),
         setbacks=traffic.setbacks,
+        outlook=traffic.outlook,
+        swap_cost=traffic.swap_cost,
     )
 
 
@@ -162,6 +125,8 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
         swapped_at=snapshot.swapped_at,
         last_plan_id=last.plan_id if last is not None else 0,
         trigger=trigger,
+        outlook=snapshot.outlook,
+        swap_cost=snapshot.swap_cost,
         overrides=snapshot.overrides,
         avoided=avoided(snapshot.setbacks, snapshot.taken_at),
     )
@@ -169,37 +134,13 @@ def plan_from(fleet: Fleet, snapshot: Snapshot, *, trigger: str) -> Plan:
 
 
 def changed_models(before: Plan | None, after: Plan) -> tuple[str, ...]:
-    """Models that other hosts serve after one plan than after the one before."""
+    """Models that other hosts may serve after one plan than after the one before."""
     if before is None:
         return tuple(after.replicas)
     hosts = before.grants.keys() | after.grants.keys()
     differing = {
         model
         for host in hosts
-        if before.granted(host) != after.granted(host)
-        for model in (before.granted(host), after.granted(host))
+        for model in {*before.grants.get(host, ())} ^ {*after.grants.get(host, ())}
     }
     return tuple(model for model in after.replicas if model in differing)
-
-
-def drift(before: Plan | None, now: Plan, hosts: Iterable[str]) -> list[str]:
-    """How fleet and overrides differ from the last plan's, in words; empty if they do not.
-
-    `now` is a plan for what is seen; its moves are undone to know what is there.
-    """
-    if before is None:
-        return ["there is no plan yet"]
-    seen = {host: now.granted(host) for host in hosts}
-    seen.update({move.host: move.from_model for move in now.moves})
-    said = []
-    for host, model in seen.items():
-        expected = before.granted(host)
-        if model == expected:
-            continue
-        if model is None:
-            said.append(f"{host} does not serve {expected} any more")
-        elif expected is None:
-            said.append(f"{host} is back with {model}")
-        else:
-            said.append(f"{host} serves {model}, plan {before.plan_id} says {expected}")
-    return [*said, *changes(before.overrides, now.overrides)]

@@ -20,14 +20,16 @@ class Spread:
         """A fleet without domains, or with one, has nothing to spread over."""
         self._domains = dict.fromkeys(place.domain for place in pool if place.domain is not None)
         self._counts: dict[frozenset[str], Counter[str | None]] = defaultdict(Counter)
-        if len(self._domains) > 1:
+        self.matters = len(self._domains) > 1
+        """Whether there is more than one domain."""
+        if self.matters:
             for place in pool:
                 if place.serves:
                     self._counts[frozenset(place.grant)][place.domain] += 1
 
     def take(self, grant: tuple[str, ...]) -> str | None:
         """The domain where `grant` is there least, with this one more from now on."""
-        if len(self._domains) < 2:
+        if not self.matters:
             return None
         counts = self._counts[frozenset(grant)]
         domain = min(self._domains, key=lambda domain: counts[domain])
@@ -36,7 +38,7 @@ class Spread:
 
     def leaving_s(self, place: Place) -> float:
         """What it costs beyond the swap that `place` of all hosts gives up its grant."""
-        counts = self._counts.get(frozenset(place.grant))
-        if not counts or place.domain is None:
+        if not self.matters or place.domain is None:
             return 0.0
-        return AWAY_S if counts[place.domain] < max(counts.values()) else 0.0
+        counts = self._counts[frozenset(place.grant)]
+        return AWAY_S if counts[place.domain] < max(counts.values(), default=0) else 0.0

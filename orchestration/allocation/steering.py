@@ -1,11 +1,11 @@
-"""What overrides do to a plan: they change the fleet and the pool that it is made from. Pure.
+"""What overrides and failures do to a plan: they change the fleet and pool it is made from. Pure.
 
 A held model has one number for minimum and maximum. A pinned host is taken to have its grant
-already, and is moved there whatever the demand. A freeze makes every host immovable; when a minimum
-is missing, models below theirs may still gain, and no other.
+already, and is moved there whatever the demand. A freeze makes every host immovable; when a
+minimum is missing, models below theirs may still gain, and no other. What lately failed on a host
+is, for its pause, what that host cannot hold.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,8 +19,10 @@ from serving.config import Fleet
 from serving.wire import HostState
 
 
-def in_force(fleet: Fleet, overrides: Iterable[Override], now: float) -> tuple[Override, ...]:
+def in_force(fleet: Fleet, overrides: Sequence[Override], now: float) -> tuple[Override, ...]:
     """The overrides that count at `now`; not those of hosts or models that the fleet file lost."""
+    if not overrides:
+        return ()
     hosts = {host.name for host in fleet.hosts}
     models = {model.name for model in fleet.models}
     return tuple(o for o in active(overrides, now) if _is_known(o, hosts, models))
@@ -32,24 +34,38 @@ def with_counts(fleet: Fleet, overrides: Iterable[Override]) -> Fleet:
     return _bounded(fleet, {name: (count, count) for name, count in counts.items()})
 
 
+def with_setbacks(pool: Sequence[Place], avoided: Avoided) -> list[Place]:
+    """The pool in which no host can be given what lately failed; hosts keep what they have."""
+    if avoided == NOTHING_AVOIDED:
+        return list(pool)
+    failing = {*avoided.models, *(model for _, model in avoided.pairs)}
+    steered = []
+    for place in pool:
+        reasons = {m: avoided.because(place.host, m) for m in failing - {place.model, *place.grant}}
+        found = {model: why for model, why in sorted(reasons.items()) if why is not None}
+        steered.append(replace(place, excluded={**place.excluded, **found}) if found else place)
+    return steered
+
+
 def with_pins(
     pool: Sequence[Place],
     states: Mapping[str, HostState | None],
     overrides: Iterable[Override],
-    avoided: Avoided,
 ) -> tuple[list[Place], list[Move]]:
     """The pool with pinned hosts where they belong, and the moves that bring them there.
 
     A host that does not serve now, or is swapping, is left alone until it serves.
     """
     pins = {o.host: o for o in overrides if isinstance(o, Pin)}
+    if not pins:
+        return list(pool), []
     steered, moves = [], []
     for place in pool:
         pin, state = pins.get(place.host), states.get(place.host)
         if pin is None or state is None or not _settled(state):
             steered.append(place)
             continue
-        pinned, move = _pinned(place, pin, state, avoided)
+        pinned, move = _pinned(place, pin, state)
         steered.append(pinned)
         moves += [move] if move is not None else []
     return steered, moves
@@ -72,9 +88,15 @@ def with_freeze(
         _fixed(place, because) if place.movable and len(place.grant) > 1 else place
         for place in pool
     ]
-    spare = _spare(fleet, steered)
+    fleet = _without_new_sets(_bounded(fleet, bounds))
     # Shared hosts give one up only where the others cannot spare enough.
-    return _bounded(fleet, bounds), steered if spare >= missing else list(pool)
+    return fleet, steered if _spare(fleet, steered) >= missing else list(pool)
+
+
+def _without_new_sets(fleet: Fleet) -> Fleet:
+    """No host becomes a shared one; those that are stay so."""
+    allocation = fleet.allocation.model_copy(update={"time_sharing": False})
+    return fleet.model_copy(update={"allocation": allocation})
 
 
 def _spare(fleet: Fleet, pool: Sequence[Place]) -> int:
@@ -95,33 +117,18 @@ def _fixed(place: Place, because: str, **changed: Any) -> Place:
     return replace(place, movable=False, pinned_because=because, **changed)
 
 
-def with_setbacks(pool: Sequence[Place], avoided: Avoided) -> list[Place]:
-    """The pool in which no host can be given what lately failed there."""
-    if avoided == NOTHING_AVOIDED:
-        return list(pool)
-    kept_away: dict[str, dict[str, str]] = defaultdict(dict)
-    for (host, model), words in avoided.pairs.items():
-        kept_away[host][model] = words
-    return [
-        replace(place, excluded={**place.excluded, **avoided.models, **kept_away[place.host]})
-        for place in pool
-    ]
-
-
 def _is_known(override: Override, hosts: set[str], models: set[str]) -> bool:
     if isinstance(override, Pin):
         return override.host in hosts and models.issuperset(override.grant)
     return not isinstance(override, Replicas) or override.model in models
 
 
-def _pinned(
-    place: Place, pin: Pin, state: HostState, avoided: Avoided
-) -> tuple[Place, Move | None]:
+def _pinned(place: Place, pin: Pin, state: HostState) -> tuple[Place, Move | None]:
     """A pinned host with its grant; the move to it, if the host has to change for it."""
     because = f"is pinned to {', '.join(pin.grant)} {pin.ending}"
     has_it = state.awake_model in pin.grant
     model = state.awake_model if has_it and state.awake_model else pin.grant[0]
-    failed = None if has_it else avoided.because(place.host, model)
+    failed = None if has_it else place.excluded.get(model)
     if failed is not None:
         return _fixed(place, f"{because}: {failed}"), None
     grant = (model, *(name for name in pin.grant if name != model))

@@ -110,6 +110,7 @@ def _plan_metadata(plan: Plan, snapshot: Snapshot, timings_s: dict[str, float]) 
         "moves": tables.moves_table(plan),
         "overrides": tables.overrides_table(plan),
         "grants": tables.grants_table(plan),
+        "setbacks": tables.setbacks_table(snapshot.setbacks),
         "models": tables.models_table(plan),
         "hosts": tables.hosts_table(snapshot.states),
         "timings": tables.timings_table(timings_s),

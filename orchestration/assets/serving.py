@@ -10,10 +10,13 @@ from typing import Any
 
 import dagster as dg
 
+from analytics.errors import StoreError
+from analytics.swap_activity import SwapActivity, swap_activity
+from analytics.traffic import TrafficReader
 from orchestration import tables
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.snapshot import host_client, read_state
-from orchestration.hotswaps import Hotswaps, SwapOrder, SwapResult, orders
+from orchestration.hotswaps import Hotswaps, SwapOrder, SwapResult, grants, orders
 from orchestration.installation import Installation
 from orchestration.names import OWNERS, PLAN, serving_key
 from serving.config import Fleet, ModelSettings, StateFolder
@@ -21,6 +24,7 @@ from serving.wire import HostState
 
 VERIFY_S = 10.0
 VERIFY_EVERY_S = 0.1
+ACTIVITY_OF_S = 600.0
 MINIMUM_CHECK = "minimum_replicas"
 
 States = Mapping[str, HostState | None]
@@ -66,10 +70,12 @@ def serving_metadata(model: ModelSettings, states: States) -> dict[str, Any]:
     """A model's serving state, for materializations and observations."""
     hosts = hosts_of(model.name, states)
     serving = [state for host in hosts if (state := states[host]) is not None]
+    may = [host for host, state in states.items() if state and model.name in state.grant]
     return {
         "replicas": len(hosts),
         "replicas wanted": f"{model.min_replicas} to {model.max_replicas}",
         "replica hosts": ", ".join(hosts) or "none",
+        "hosts that may serve it": ", ".join(may) or "none",
         "running": sum(s.running.interactive + s.running.batch for s in serving),
         "waiting on hosts": sum(s.waiting.interactive + s.waiting.batch for s in serving),
     }
@@ -98,12 +104,14 @@ def _graph(
 
     @dg.op(
         name="start_hotswaps",
-        description="Tell every host what to have ready; tell those that are to change.",
+        description="Tell every host what it may have awake, and what to have ready; tell those "
+        "that are to change.",
         ins={"plan": dg.In(Plan), **{name: dg.In(dg.Nothing) for name in loaded}},
         out=dg.DynamicOut(SwapOrder),
     )
     def start_hotswaps(plan: Plan, hotswaps: Hotswaps) -> Iterator[dg.DynamicOutput[SwapOrder]]:
         commands = orders(plan)
+        hotswaps.grant(plan)
         hotswaps.want(plan)
         hotswaps.start(commands)
         for order in commands:
@@ -125,10 +133,11 @@ def _graph(
         swaps: list[SwapResult],
         installation: Installation,
     ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
-        states = settled_states(installation.fleet, installation.state, swaps)
-        yield from _materialized(outs, plan, swaps, states)
+        states = settled_states(installation.fleet, installation.state, plan, swaps)
+        activity = _swap_activity(installation) if swaps or plan.changed else []
+        yield from _materialized(outs, plan, swaps, states, activity)
         yield from (_minimum(model, states) for model in outs.values())
-        _fail_if_any_failed(swaps, states)
+        _fail_if_any_failed(plan, swaps, states)
 
     @dg.graph(
         name="serving",
@@ -164,29 +173,50 @@ def hotswap(context: dg.OpExecutionContext, order: SwapOrder, hotswaps: Hotswaps
 
 
 def settled_states(
-    fleet: Fleet, state: StateFolder, swaps: list[SwapResult]
+    fleet: Fleet, state: StateFolder, plan: Plan, swaps: list[SwapResult]
 ) -> dict[str, HostState | None]:
-    """States of all hosts, once those that were swapped say so too (they do within a moment)."""
-    expected = {swap.order.host: swap.order.command.model for swap in swaps if swap.succeeded}
+    """States of all hosts, once those that were told something say so too (within a moment)."""
     deadline = time.monotonic() + VERIFY_S
     states: dict[str, HostState | None] = {}
     for host in fleet.hosts:
         with host_client(fleet, state, host.name) as client:
             states[host.name] = read_state(client)
-            while time.monotonic() < deadline and not _agrees(states[host.name], expected):
+            while time.monotonic() < deadline and _differences(plan, swaps, states):
                 time.sleep(VERIFY_EVERY_S)
                 states[host.name] = read_state(client)
     return states
 
 
-def _agrees(state: HostState | None, expected: Mapping[str, str]) -> bool:
-    if state is None or state.host not in expected:
-        return True
-    return state.phase == "serving" and state.awake_model == expected[state.host]
+def _differences(plan: Plan, swaps: list[SwapResult], states: States) -> list[str]:
+    """What hosts do other than they were told, in words. A host that is away says nothing.
+
+    Which model of several a host has awake is its own business.
+    """
+    said = []
+    for host, grant in grants(plan).items():
+        state = states.get(host)
+        if state is not None and frozenset(state.grant) != frozenset(grant.models):
+            told, has = ", ".join(grant.models), ", ".join(state.grant) or "nothing"
+            said.append(f"{host}: it was granted {told} and says {has}")
+    for command, state in (
+        (s.order.command, states.get(s.order.host)) for s in swaps if s.succeeded
+    ):
+        if state is not None and not _serves_one_of(state, command.grant or (command.model,)):
+            said.append(f"{state.host}: it reported {command.model} but serves something else")
+    return said
+
+
+def _serves_one_of(state: HostState, models: tuple[str, ...]) -> bool:
+    model = state.swap_target or state.awake_model
+    return state.phase in ("serving", "swapping") and model in models
 
 
 def _materialized(
-    outs: Mapping[str, ModelSettings], plan: Plan, swaps: list[SwapResult], states: States
+    outs: Mapping[str, ModelSettings],
+    plan: Plan,
+    swaps: list[SwapResult],
+    states: States,
+    activity: list[SwapActivity],
 ) -> Iterator[dg.Output[None]]:
     """The models whose hosts changed: by this plan's hotswaps, or since the plan before."""
     reports = [swap.report for swap in swaps if swap.report is not None]
@@ -199,8 +229,20 @@ def _materialized(
                 "why": plan.verdicts[model.name],
                 "hosts": tables.hosts_table(states),
                 "hotswaps": tables.swaps_table(reports),
+                "hotswaps and switches of the last minutes": tables.swap_activity_table(activity),
             }
             yield dg.Output(None, name, metadata=metadata)
+
+
+def _swap_activity(installation: Installation) -> list[SwapActivity]:
+    """What hosts did lately, switches too; nothing while the store is away."""
+    store, state = installation.fleet.store, installation.state
+    try:
+        with TrafficReader(store.address, store.port, state.token("store")) as reader:
+            return swap_activity(reader, ACTIVITY_OF_S)
+    except StoreError as error:
+        dg.get_dagster_logger().warning(f"what hosts did lately is not known: {error}")
+        return []
 
 
 def _minimum(model: ModelSettings, states: States) -> dg.AssetCheckResult:
@@ -213,13 +255,10 @@ def _minimum(model: ModelSettings, states: States) -> dg.AssetCheckResult:
     )
 
 
-def _fail_if_any_failed(swaps: list[SwapResult], states: States) -> None:
-    """Fail the run for hotswaps that failed, and for hosts that do not do what they reported."""
+def _fail_if_any_failed(plan: Plan, swaps: list[SwapResult], states: States) -> None:
+    """Fail the run for hotswaps that failed, and for hosts that do not do what they were told."""
     problems = [swap.error for swap in swaps if swap.error is not None]
-    for swap in swaps:
-        host, model = swap.order.host, swap.order.command.model
-        if swap.succeeded and not _agrees(states[host], {host: model}):
-            problems.append(f"{host}: it reported {model} but serves something else")
+    problems += _differences(plan, swaps, states)
     if problems:
         raise dg.Failure(
             "; ".join(problems),

@@ -6,14 +6,16 @@ from typing import Self
 import httpx
 import msgspec
 
-from serving.errors import HostError, HostUnreachable, PlanRefused
+from serving.errors import HostDown, HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     BatchSizeProfile,
+    Grant,
     HostState,
     IdleTier,
     Standbys,
     SwapCommand,
     SwapReport,
+    SwitchCommand,
     TierCommand,
     TierReport,
 )
@@ -46,6 +48,19 @@ class HostClient:
         """
         body = msgspec.json.encode(command)
         answer = self._ask("PUT", "/awake", content=body, timeout=timeout_s)
+        return msgspec.json.decode(answer.content, type=SwapReport)
+
+    def grant(self, grant: Grant) -> None:
+        """Say which models the host may have awake. Safe to repeat. Raises PlanRefused."""
+        self._ask("PUT", "/grant", content=msgspec.json.encode(grant), timeout=_ANSWER_S)
+
+    def switch(self, command: SwitchCommand, *, timeout_s: float = _SWAP_S) -> SwapReport:
+        """Make a model of the host's grant the awake one; returns when the hotswap has ended.
+
+        Raises PlanRefused when it is outside the grant, or the host is not as expected any more.
+        """
+        body = msgspec.json.encode(command)
+        answer = self._ask("POST", "/switch", content=body, timeout=timeout_s)
         return msgspec.json.decode(answer.content, type=SwapReport)
 
     def cancel(self, plan_id: int) -> None:
@@ -113,7 +128,8 @@ class HostClient:
                 method, path, params=params, content=content, timeout=timeout
             )
         except httpx.TransportError as error:
-            raise HostUnreachable(
+            kind = HostDown if _refused_connection(error) else HostUnreachable
+            raise kind(
                 str(error) or type(error).__name__,
                 where=self._where,
                 fix="See whether it runs: turntable status.",
@@ -133,3 +149,12 @@ class HostClient:
                 where=self._where,
                 fix="Check the address and the admin token.",
             )
+
+
+def _refused_connection(error: BaseException | None) -> bool:
+    """Whether the operating system said that nobody listens there."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

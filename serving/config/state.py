@@ -56,7 +56,7 @@ class StateFolder:
 
     @property
     def plans(self) -> Path:
-        """The last allocation plan."""
+        """The last allocation plan, operators' overrides, and the lock of allocation runs."""
         return self.folder("plans")
 
     @property

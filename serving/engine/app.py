@@ -22,8 +22,10 @@ from serving.wire import (
     WIRE_VERSION,
     BatchSizeProfile,
     GenerateRequest,
+    Grant,
     Standbys,
     SwapCommand,
+    SwitchCommand,
     TierCommand,
     check_wire_version,
     encode_frame,
@@ -79,6 +81,16 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
     async def tier(model: str, request: Request) -> Response:
         command = _decoded(msgspec.json.Decoder(TierCommand), await request.body(), view)
         return _json(await owner.change_tier(model, command.tier))
+
+    @app.put("/grant", dependencies=admin)
+    async def grant(request: Request) -> Response:
+        await owner.grant(_decoded(msgspec.json.Decoder(Grant), await request.body(), view))
+        return Response(status_code=204, headers=_WIRE)
+
+    @app.post("/switch", dependencies=admin)
+    async def switch(request: Request) -> Response:
+        command = _decoded(msgspec.json.Decoder(SwitchCommand), await request.body(), view)
+        return _json(await owner.switch(command))
 
     @app.put("/standbys", dependencies=admin)
     async def standbys(request: Request) -> Response:

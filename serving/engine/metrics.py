@@ -61,7 +61,7 @@ class HostMetrics:
             registry=self.registry,
         )
         self._swaps = Counter(
-            "turntable_swaps", "Hotswaps ended", ["outcome"], registry=self.registry
+            "turntable_swaps", "Hotswaps ended", ["kind", "outcome"], registry=self.registry
         )
         self._swap_phases = Histogram(
             "turntable_swap_phase_seconds",
@@ -99,7 +99,7 @@ class HostMetrics:
 
     def swapped(self, report: SwapReport) -> None:
         """A hotswap ended."""
-        self._swaps.labels(report.outcome).inc()
+        self._swaps.labels(report.kind, report.outcome).inc()
         for phase, seconds in report.phases_s.items():
             self._swap_phases.labels(phase).observe(seconds)
 

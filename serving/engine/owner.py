@@ -27,12 +27,14 @@ from serving.wire import (
     Admitted,
     BatchSizeProfile,
     GenerateRequest,
+    Grant,
     Held,
     IdleTier,
     Released,
     Standbys,
     SwapCommand,
     SwapReport,
+    SwitchCommand,
     TierReport,
 )
 
@@ -107,6 +109,19 @@ class HostOwner:
         # A client that gives up does not undo a hotswap.
         report: SwapReport = await asyncio.shield(answer)
         return report
+
+    async def switch(self, command: SwitchCommand) -> SwapReport:
+        """Carry out a switch within the grant. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.SwitchAsked(ticket, command))
+        report: SwapReport = await asyncio.shield(answer)
+        return report
+
+    async def grant(self, grant: Grant) -> None:
+        """Take over which models the host may have awake. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.GrantAsked(ticket, grant))
+        await answer
 
     async def change_tier(self, model: str, tier: IdleTier) -> TierReport:
         """Bring a model that is not awake to a tier. Raises PlanRefused."""
@@ -278,9 +293,10 @@ class HostOwner:
                 )
             )
 
-    def _swap_ended(self, command: SwapCommand, report: SwapReport) -> None:
+    def _swap_ended(self, command: SwapCommand | SwitchCommand, report: SwapReport) -> None:
         log.info(
             "hotswap ended",
+            kind=report.kind,
             plan_id=report.plan_id,
             from_model=report.from_model,
             to_model=report.to_model,

@@ -4,7 +4,7 @@ import time
 from typing import Protocol
 
 from analytics.events import EngineSample, Event, Eviction, Swap
-from serving.wire import GenerateRequest, HostState, SwapCommand, SwapReport
+from serving.wire import GenerateRequest, HostState, SwapCommand, SwapReport, SwitchCommand
 
 
 class EventSink(Protocol):
@@ -55,8 +55,9 @@ def eviction(
     )
 
 
-def swap(command: SwapCommand, report: SwapReport) -> Swap:
-    """A hotswap ended, as its report says."""
+def swap(command: SwapCommand | SwitchCommand, report: SwapReport) -> Swap:
+    """A hotswap ended, as its report says; a switch also says who asked, and what for."""
+    switch = command if isinstance(command, SwitchCommand) else None
     return Swap(
         ended_at=time.time(),
         host=report.host,
@@ -70,5 +71,8 @@ def swap(command: SwapCommand, report: SwapReport) -> Swap:
         phases_s=report.phases_s,
         handed_back=report.handed_back,
         service_gap_s=report.service_gap_s,
+        kind=report.kind,
+        asked_by=switch.asked_by if switch else "",
+        waited_s=switch.waited_s if switch else None,
         error=report.error,
     )

@@ -13,6 +13,7 @@ from serving.config import Fleet, ModelSettings
 from serving.gateway.accounts import Accounts
 from serving.gateway.attempts import AttemptRunner
 from serving.gateway.census import Census, EventSink
+from serving.gateway.commands import HostCommands
 from serving.gateway.dialects import ENDPOINTS
 from serving.gateway.dispatch import Dispatcher
 from serving.gateway.front import front
@@ -20,6 +21,7 @@ from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.pool import Pool
 from serving.gateway.status import Status
 from serving.gateway.streams import HostStreams
+from serving.gateway.switcher import Switcher
 from serving.gateway.watch import FleetWatch
 
 ModelAppBuilder = Callable[[ModelSettings, AttemptRunner], Awaitable[ASGIApp]]
@@ -71,15 +73,27 @@ async def running_gateway(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     ) as session:
         runner = AttemptRunner(pool, HostStreams(session, admin_token), census, fleet.gateway)
+        if fleet.allocation.time_sharing:
+            runner.bind_late(fleet)
         watch = FleetWatch(fleet.hosts, admin_token, session, pool)
+        commands = HostCommands(session, admin_token)
+        switcher = Switcher(fleet, pool, runner.queues, commands, on_end=metrics.switched)
         built = asyncio.create_task(_build_all(fleet, apps, runner, build))
-        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(census.run()), built]
+        always = (watch.run(), census.run(), switcher.run())
+        tasks = [*(asyncio.create_task(work) for work in always), built]
+        for task in tasks[:-1]:
+            task.add_done_callback(_say_why_it_ended)
         try:
             yield Gateway(front(status, dispatchers), pool, built)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _say_why_it_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("gateway_task_died", exc_info=error)
 
 
 async def _build_all(

@@ -9,15 +9,17 @@ import time
 
 import structlog
 
-from serving.config import GatewaySettings
+from serving.config import Fleet, GatewaySettings
 from serving.errors import HostUnreachable, WireError
 from serving.gateway.census import Census, Whereabouts
 from serving.gateway.failures import no_replica
 from serving.gateway.following import follow
 from serving.gateway.generation import Generation
 from serving.gateway.intake import AttemptEnd, Intake, TokenSink
+from serving.gateway.late_binding import LateBinding
 from serving.gateway.moving import HELD_GRACE_S, PrefillRates, patience_s
 from serving.gateway.pool import Lease, Pool
+from serving.gateway.queues import Place, Queues
 from serving.gateway.resume import Continuation
 from serving.gateway.streams import HostStreams
 from serving.gateway.trip import Trip
@@ -41,18 +43,31 @@ class AttemptRunner:
         self._pool, self._streams, self._census = pool, streams, census
         self._settings, self._held_grace_s = settings, held_grace_s
         self._rates = PrefillRates()
+        self.queues = Queues(self._rates)
+        """What waits, for whoever switches hosts for it."""
+        self._late: LateBinding | None = None
+
+    def bind_late(self, fleet: Fleet) -> None:
+        """From now on interactive requests wait here for a replica that answers them in time."""
+        self._late = LateBinding(fleet, self._pool, self.queues)
 
     async def run(self, generation: Generation, sink: TokenSink, *, replica_wait_s: float) -> None:
         """See `generation` through. Raises GenerationFailed."""
         trip = Trip(generation, replica_wait_s, self._settings.resume_wait_s)
-        with Whereabouts(self._census, generation.model, generation.request_class) as whereabouts:
+        model, request_class = generation.model, generation.request_class
+        with (
+            Whereabouts(self._census, model, request_class) as whereabouts,
+            self.queues.place(model, request_class, lambda: generation.kept_tokens) as place,
+        ):
             try:
-                await self._drive(trip, sink, whereabouts)
+                await self._drive(trip, sink, whereabouts, place)
             finally:
                 if (unused := trip.take_reserved()) is not None:
                     unused.close()
 
-    async def _drive(self, trip: Trip, sink: TokenSink, whereabouts: Whereabouts) -> None:
+    async def _drive(
+        self, trip: Trip, sink: TokenSink, whereabouts: Whereabouts, place: Place
+    ) -> None:
         generation = trip.generation
         while not generation.finished:
             step = generation.next_step()
@@ -62,19 +77,26 @@ class AttemptRunner:
                 return
             if step.kind == "start_over":
                 sink.start_over()
-            end = await self._attempt(trip, step, sink, whereabouts)
+            end = await self._attempt(trip, step, sink, whereabouts, place)
             if generation.finished:
                 return
             whereabouts.move("waiting")
+            place.wait()
             self._judge(trip, end)
 
     async def _attempt(
-        self, trip: Trip, step: Continuation, sink: TokenSink, whereabouts: Whereabouts
+        self,
+        trip: Trip,
+        step: Continuation,
+        sink: TokenSink,
+        whereabouts: Whereabouts,
+        place: Place,
     ) -> AttemptEnd:
-        with trip.take_reserved() or await self._replica(trip) as lease:
+        with trip.take_reserved() or await self._lease(trip, place) as lease:
+            place.taken(lease.host.name)
             request = trip.generation.begin_attempt(step, lease.host.name)
             trip.begin(lease.host.name)
-            intake = Intake(trip.generation, sink, _Telling(trip, whereabouts, self._rates))
+            intake = Intake(trip.generation, sink, _Telling(trip, whereabouts, place, self._rates))
             failure = await self._follow(trip, request, intake, lease)
             if trip.reserved is not None:
                 return AttemptEnd("moved", f"held, and {trip.reserved.host.name} has a slot")
@@ -101,9 +123,11 @@ class AttemptRunner:
             trip.generation.leave()
         return f"{lease.host.name} closed the stream before its end"
 
-    async def _replica(self, trip: Trip) -> Lease:
+    async def _lease(self, trip: Trip, place: Place) -> Lease:
         generation = trip.generation
         try:
+            if self._late is not None and not place.is_answered:
+                return await self._late.lease(place, avoid=trip.avoid, until=trip.replica_by)
             host = await self._pool.replica(
                 generation.model,
                 generation.request_class,
@@ -144,8 +168,11 @@ class AttemptRunner:
 class _Telling:
     """Tells those who keep count how an attempt gets on."""
 
-    def __init__(self, trip: Trip, whereabouts: Whereabouts, rates: PrefillRates) -> None:
-        self._trip, self._whereabouts, self._rates = trip, whereabouts, rates
+    def __init__(
+        self, trip: Trip, whereabouts: Whereabouts, place: Place, rates: PrefillRates
+    ) -> None:
+        self._trip, self._whereabouts = trip, whereabouts
+        self._place, self._rates = place, rates
 
     def slot(self) -> None:
         self._trip.had_slot = True
@@ -159,3 +186,4 @@ class _Telling:
 
     def token(self) -> None:
         self._trip.progressed()
+        self._place.answered()

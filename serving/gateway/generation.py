@@ -160,6 +160,11 @@ class Generation:
             self._clock()
         return fresh
 
+    def drop_surplus(self, tokens: int) -> None:
+        """The last so many tokens came in one portion with the end of the answer, and after it."""
+        if tokens:
+            del self.token_ids[-tokens:]
+
     def _clock(self) -> None:
         now = time.time()
         if self.last_token_at is None:

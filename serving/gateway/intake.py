@@ -6,7 +6,7 @@ No sockets, and no choice of what comes after the attempt.
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from serving.gateway.failures import ReplayDiverged, cannot_continue, host_refused
 from serving.gateway.generation import Generation
@@ -33,11 +33,20 @@ TAIL_S = 1.0
 """How long the end of a complete stream may take; read, its connection can be used again."""
 
 
+class Taken(NamedTuple):
+    """What became of tokens that a sink was given."""
+
+    enough: bool = False
+    """Nothing more is wanted."""
+    surplus_tokens: int = 0
+    """The last so many came after the one that ended the text, and are none of the answer."""
+
+
 class TokenSink(Protocol):
     """Receives a generation's tokens."""
 
-    def deliver(self, tokens: Tokens, finished: Finished | None) -> bool:
-        """Take new tokens and maybe the end; True if nothing more is wanted."""
+    def deliver(self, tokens: Tokens, finished: Finished | None) -> Taken:
+        """Take new tokens and maybe the end."""
 
     def start_over(self) -> None:
         """Forget everything delivered."""
@@ -162,8 +171,9 @@ class Intake:
             raise cannot_continue(self._generation.model, names) from error
         if fresh.token_ids:
             self._progress.token()
-        enough = self._deliver(fresh, finished)
-        if finished is not None or enough:
+        taken = self._deliver(fresh, finished)
+        self._generation.drop_surplus(taken.surplus_tokens)
+        if finished is not None or taken.enough:
             self.end = AttemptEnd("complete" if finished is not None else "enough")
             self._generation.finished = True
 
@@ -173,9 +183,9 @@ class Intake:
             self._progress.prefilled(computed, time.monotonic() - self._slot_since)
         self._slot_since = None
 
-    def _deliver(self, fresh: Tokens, finished: Finished | None) -> bool:
+    def _deliver(self, fresh: Tokens, finished: Finished | None) -> Taken:
         if not fresh.token_ids and finished is None and fresh.prompt_logprobs is None:
-            return False
+            return Taken()
         if finished is not None and finished.reason == "stop" and not self._ended_by(fresh):
             # No token may be taken for the terminal one and left out of the text.
             self._sink.deliver(fresh, None)

@@ -58,6 +58,12 @@ class GatewayMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._switches = Counter(
+            "turntable_gateway_switches",
+            "Switches of shared hosts asked for, by the model to wake",
+            ("model", "outcome"),
+            registry=registry,
+        )
         self._gaps = _Gaps()
         registry.register(self._gaps)
         registry.register(_Gauges(models, pool, census))
@@ -78,6 +84,10 @@ class GatewayMetrics:
             self._ttft.labels(*key).observe(ended.ttft_s)
         if ended.tpot_s is not None:
             self._tpot.labels(*key).observe(ended.tpot_s)
+
+    def switched(self, model: str, outcome: str) -> None:
+        """A switch to `model` was asked for, and ended so."""
+        self._switches.labels(model, outcome).inc()
 
     def render(self) -> bytes:
         """The metrics in Prometheus' text form."""

@@ -19,6 +19,8 @@ _LEAST_TOKENS = 64
 """A shorter prefill takes one step of the engine and says nothing about its speed."""
 _WEIGHT = 0.2
 """Of the newest prefill, in the average."""
+_FORGETTING = 0.98
+"""What the fastest prefill still counts when the next one comes."""
 
 
 class PrefillRates:
@@ -26,16 +28,23 @@ class PrefillRates:
 
     def __init__(self) -> None:
         self._tokens_per_s = defaultdict[str, float](lambda: PRIOR_PREFILL_TOKENS_PER_S)
+        self._fastest: dict[str, float] = {}
 
     def seen(self, model: str, tokens: int, seconds: float) -> None:
         """An attempt computed `tokens` of prompt in `seconds` before its first token."""
         if tokens >= _LEAST_TOKENS and seconds > 0:
             old = self._tokens_per_s[model]
             self._tokens_per_s[model] = old + _WEIGHT * (tokens / seconds - old)
+            kept = _FORGETTING * self._fastest.get(model, 0.0)
+            self._fastest[model] = max(tokens / seconds, kept)
 
     def tokens_per_s(self, model: str) -> float:
         """The average."""
         return self._tokens_per_s[model]
+
+    def fastest_tokens_per_s(self, model: str) -> float | None:
+        """Of a prompt that had the engine about to itself; None: none was seen."""
+        return self._fastest.get(model)
 
 
 def patience_s(

@@ -55,6 +55,42 @@ class _Host:
     leases: set[Lease] = field(default_factory=set)
     since_report: Counter[RequestClass] = field(default_factory=Counter)
     """Leases opened less leases closed since the last report."""
+    reports: int = 0
+    awake_since: float = field(default_factory=time.monotonic)
+    used_at: float = field(default_factory=time.monotonic)
+    """When it last had work, as far as this gateway knows."""
+
+    def note(self, state: HostState) -> None:
+        """Take over a report."""
+        before, now = self.state, time.monotonic()
+        self.reports += 1
+        if before is None or (before.boot_id, before.awake_model, before.phase) != (
+            state.boot_id,
+            state.awake_model,
+            state.phase,
+        ):
+            self.awake_since = now
+        self.state, self.doubted = state, False
+        self.since_report.clear()
+        self.trouble = None
+        if self.load().total:
+            self.used_at = now
+
+    def view(self) -> "HostView":
+        now = time.monotonic()
+        load = self.load() if self.state is not None else None
+        unused = load is None or not load.total
+        return HostView(
+            name=self.settings.name,
+            state=self.state,
+            trouble=self.trouble,
+            attempts=len(self.leases),
+            reports=self.reports,
+            interactive=load.interactive if load else 0,
+            batch=load.batch if load else 0,
+            awake_for_s=now - self.awake_since,
+            unused_for_s=now - self.used_at if unused else 0.0,
+        )
 
     def serves(self, model: str) -> bool:
         state = self.state
@@ -68,6 +104,7 @@ class _Host:
 
     def load(self) -> ReplicaLoad:
         assert self.state is not None
+        awake = self.state.awake_model or ""
         running, waiting = self.state.running, self.state.waiting
         batch = running.batch + waiting.batch + self.state.held
         return ReplicaLoad(
@@ -76,6 +113,8 @@ class _Host:
             batch=self._count("batch", batch),
             slots=self.state.slots,
             interactive_cap=self.state.interactive_cap,
+            shared=len(self.state.grant) > 1,
+            wake_s=self.state.wake_s.get(awake),
         )
 
     def _count(self, request_class: RequestClass, reported: int) -> int:
@@ -92,6 +131,25 @@ class HostView:
     trouble: str | None
     attempts: int
     """Leases of this gateway."""
+    reports: int
+    """How often it has reported."""
+    interactive: int
+    """Requests on it, those included that were just sent there."""
+    batch: int
+    awake_for_s: float
+    unused_for_s: float
+    """How long nothing has been on it; 0 while something is."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be reckoned with: it serves, or swaps."""
+        swaps_or_serves = self.state is not None and self.state.phase in ("serving", "swapping")
+        return swaps_or_serves and self.trouble is None
+
+    @property
+    def shared(self) -> bool:
+        """Whether it may switch among several models."""
+        return self.state is not None and len(self.state.grant) > 1
 
 
 class Pool:
@@ -104,6 +162,11 @@ class Pool:
         self._room = asyncio.Event()
         """The same, or a lease was closed: one that waits for a slot looks again."""
         self._ask_again: Callable[[str], None] = lambda _host: None
+        self._on_change: list[Callable[[], None]] = []
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """From now on call `call()` when a host has reported, is lost, or has less to do."""
+        self._on_change.append(call)
 
     def on_doubt(self, ask_again: Callable[[str], None]) -> None:
         """Call `ask_again(host)` when a host's report turns out to be stale."""
@@ -115,9 +178,7 @@ class Pool:
         before = entry.state
         if before is not None and before.boot_id != state.boot_id:
             self._lose_leases(entry, "it was restarted")
-        entry.state, entry.doubted = state, False
-        entry.since_report.clear()
-        entry.trouble = None
+        entry.note(state)
         if state.wire_version != WIRE_VERSION:
             entry.trouble = (
                 f"it speaks wire version {state.wire_version}, this gateway speaks {WIRE_VERSION}"
@@ -142,9 +203,21 @@ class Pool:
         """Names of the hosts that serve `model` now."""
         return [name for name, entry in self._hosts.items() if entry.serves(model)]
 
+    def loads(self, model: str) -> list[ReplicaLoad]:
+        """What every replica of `model` carries now."""
+        return [entry.load() for entry in self._hosts.values() if entry.serves(model)]
+
+    def settings(self, host: str) -> HostSettings:
+        """Where a host is."""
+        return self._hosts[host].settings
+
     def hosts(self) -> list[HostView]:
         """All hosts, in the fleet file's order."""
-        return [HostView(n, e.state, e.trouble, len(e.leases)) for n, e in self._hosts.items()]
+        return [entry.view() for entry in self._hosts.values()]
+
+    def host(self, name: str) -> HostView:
+        """One host."""
+        return self._hosts[name].view()
 
     async def replica(
         self, model: str, request_class: RequestClass, *, avoid: frozenset[str], until: float
@@ -154,7 +227,7 @@ class Pool:
         Raises TimeoutError. The caller leases it before its next await.
         """
         while True:
-            loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+            loads = self.loads(model)
             name = pick_replica(loads, request_class, avoid=avoid)
             if name is not None:
                 return self._hosts[name].settings
@@ -168,7 +241,7 @@ class Pool:
         Whoever is first in line has it leased before the next one looks.
         """
         while True:
-            loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+            loads = self.loads(model)
             name = pick_elsewhere(loads, than=than)
             if name is not None:
                 return self.lease(self._hosts[name].settings, "batch")
@@ -176,7 +249,7 @@ class Pool:
 
     def load_elsewhere(self, model: str, *, than: str) -> int:
         """Requests on the least busy replica other than the host `than`; 0 without one."""
-        loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+        loads = self.loads(model)
         return min((load.total for load in loads if load.host != than), default=0)
 
     def lease(self, host: HostSettings, request_class: RequestClass) -> Lease:
@@ -193,6 +266,7 @@ class Pool:
             return
         entry.leases.discard(lease)
         entry.since_report[lease.request_class] -= 1
+        entry.used_at = time.monotonic()
         self._announce_room()
 
     def _lose_leases(self, entry: _Host, why: str) -> None:
@@ -210,6 +284,8 @@ class Pool:
     def _announce_room(self) -> None:
         self._room.set()
         self._room = asyncio.Event()
+        for call in self._on_change:
+            call()
 
 
 def unreachable(host: HostSettings, why: str) -> HostUnreachable:

@@ -47,7 +47,14 @@ class RequestRecord:
             model=self.model,
             request_class=self.request_class,
             endpoint=self.endpoint,
+            deadline_s=self._deadline_s(),
         )
+
+    def _deadline_s(self) -> float | None:
+        """From its arrival."""
+        if self.deadline_at is None:
+            return None
+        return self.deadline_at - time.monotonic() + time.time() - self.arrived_at
 
     def outcome(self, status: int) -> Outcome:
         """How it ended."""

@@ -21,6 +21,7 @@ from serving.wire.generation import (
     TokenLogprobs,
     Tokens,
 )
+from serving.wire.grant import Grant, SwapKind, SwapPolicy, SwitchCommand
 from serving.wire.host import (
     BatchSizePoint,
     BatchSizeProfile,
@@ -31,7 +32,6 @@ from serving.wire.host import (
     Standbys,
     SwapCommand,
     SwapOutcome,
-    SwapPolicy,
     SwapReport,
     Tier,
     TierCommand,
@@ -52,6 +52,7 @@ __all__ = [
     "Frame",
     "FrameDecoder",
     "GenerateRequest",
+    "Grant",
     "HandedBack",
     "HandedBackReason",
     "Held",
@@ -64,9 +65,11 @@ __all__ = [
     "Standbys",
     "StructuredSpec",
     "SwapCommand",
+    "SwapKind",
     "SwapOutcome",
     "SwapPolicy",
     "SwapReport",
+    "SwitchCommand",
     "Tier",
     "TierCommand",
     "TierMove",

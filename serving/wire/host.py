@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from serving.wire.grant import SwapKind, SwapPolicy
+
 Tier = Literal["awake", "asleep", "parked", "disk", "absent"]
 IdleTier = Literal["asleep", "parked", "disk"]
 HostPhase = Literal["starting", "serving", "swapping", "failed"]
 SwapOutcome = Literal["committed", "unchanged", "rolled_back", "cancelled", "failed"]
-SwapPolicy = Literal["hand_back", "stagger", "drain"]
 DrainSeconds = Annotated[float, msgspec.Meta(ge=0, le=120)]
 
 
@@ -43,9 +44,12 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     swap_target: str | None = None
     """The model that will be awake; also in phase serving, while it wakes before the old sleeps."""
     plan_id: int
-    """The last plan obeyed; 0 before the first."""
+    """The last plan obeyed, by a hotswap or by a grant; 0 before the first."""
     grant: tuple[str, ...] = ()
-    """The models it may have awake; empty before it was told any."""
+    """The models it may have awake, as a plan said; none before the first."""
+    wake_s: dict[str, float] = {}
+    """For each model of a grant of several: how long a switch to it is expected to take, for the
+    awake one as if it were asleep."""
     tiers: dict[str, Tier]
     running: ClassCounts
     waiting: ClassCounts
@@ -78,7 +82,8 @@ class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
 
     A plan older than the last obeyed is refused (409); the same plan and model again is answered
     with the recorded report; the same plan with another model is refused (409).
-    `expected_awake`: if given, refuse (409) unless that is the awake model now.
+    `expected_awake`: if given, refuse (409) unless that is the awake model now, or it was before
+    the host switched within its grant.
     """
 
     model: str
@@ -91,6 +96,8 @@ class SwapCommand(msgspec.Struct, frozen=True, kw_only=True):
     to end."""
     drain_s: DrainSeconds | None = None
     """How much time; absent: the host's own. Also for what is not evictable when handing back."""
+    grant: tuple[str, ...] = ()
+    """The host's from now on; none given: it stays, or is `model` alone if that is outside it."""
 
 
 class SwapReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +116,7 @@ class SwapReport(msgspec.Struct, frozen=True, kw_only=True):
     """Generations given back to the gateway."""
     service_gap_s: float = 0.0
     """How long no awake model admitted."""
+    kind: SwapKind = "planned"
     error: str | None = None
 
 

@@ -7,6 +7,7 @@ grants the modelled gateway switches. No decision about models is made here.
 from collections.abc import Sequence
 
 from orchestration.allocation import Plan, propose
+from orchestration.allocation.demand import Outlook
 from serving.config import Fleet
 from simulation.cluster import Cluster
 from simulation.commands import Command, Grant, Swap
@@ -80,7 +81,12 @@ class Planned(Policy):
             self._readings.states(cluster, self._last_plan, awake),
             self._readings.traffic(now, cluster),
             now=now,
-            forecasts=self._readings.forecasts(now),
+            outlook=Outlook(
+                forecasts={
+                    (model, "interactive"): forecast
+                    for model, forecast in self._readings.forecasts(now).items()
+                }
+            ),
             swapped_at={
                 s.name: h.swapped_at for s, h in zip(self._fleet.hosts, cluster.hosts, strict=True)
             },

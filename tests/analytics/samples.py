@@ -6,6 +6,7 @@ from typing import Any
 from analytics.events import (
     BatchSizePoint,
     EngineSample,
+    Evaluation,
     Event,
     Eviction,
     GatewaySample,
@@ -125,6 +126,19 @@ def plan(**changes: Any) -> PlanMade:
     return PlanMade(**{**values, **changes})
 
 
+def evaluation(**changes: Any) -> Evaluation:
+    values = {
+        "evaluated_at": NOW,
+        "plan_id": 3,
+        "because": "nothing to move. a stays",
+        "wanted": "",
+        "verdicts": {"a": "stays"},
+        "replicas": {"a": 1, "b": 1},
+        "overrides": ["planned moves are frozen"],
+    }
+    return Evaluation(**{**values, **changes})
+
+
 def batch_size_point(**changes: Any) -> BatchSizePoint:
     values = {
         "measured_at": NOW,
@@ -154,5 +168,6 @@ def one_of_each() -> list[Event]:
         eviction(),
         swap(),
         plan(),
+        evaluation(),
         batch_size_point(),
     ]

@@ -5,16 +5,19 @@ import time
 import polars
 import pytest
 
-from analytics.events import EVENT_TYPES, Event
+from analytics.swap_activity import swap_activity
 from analytics.traffic import ModelTraffic
-from tests.analytics.conftest import StoreProcess
+from tests.analytics.conftest import StoreProcess, record
 from tests.analytics.samples import (
+    NOW,
     arrived,
     batch_size_point,
     ended,
     engine_sample,
+    evaluation,
     eviction,
     gateway_sample,
+    plan,
     swap,
 )
 
@@ -25,18 +28,8 @@ AHEAD_S = 60.0
 @pytest.fixture
 def store(shared_store: StoreProcess) -> StoreProcess:
     """A running store whose tables are empty."""
-    with shared_store.reader() as reader:
-        for event_type in EVENT_TYPES:
-            reader.query(f"DELETE FROM {event_type.table}")
+    shared_store.empty()
     return shared_store
-
-
-def record(store: StoreProcess, *events: Event) -> None:
-    writer = store.writer()
-    for event in events:
-        writer.append(event)
-    writer.close(timeout_s=60)
-    assert writer.dropped == 0
 
 
 def traffic_of(store: StoreProcess, model: str, request_class: str) -> ModelTraffic:
@@ -211,10 +204,59 @@ def test_swap_times_are_by_tier_and_by_gap(store: StoreProcess) -> None:
     with store.reader() as reader:
         rows = reader.query("FROM swap_times").rows()
     assert rows == [
-        ("asleep", True, 3, 2.0, pytest.approx(2.98), 0.2, pytest.approx(0.298), 3),
-        ("asleep", False, 1, 9.0, 9.0, 0.0, 0.0, 1),
-        ("disk", True, 1, 20.0, 20.0, 19.0, 19.0, 1),
+        ("planned", "asleep", True, 3, 2.0, pytest.approx(2.98), 0.2, pytest.approx(0.298), 3),
+        ("planned", "asleep", False, 1, 9.0, 9.0, 0.0, 0.0, 1),
+        ("planned", "disk", True, 1, 20.0, 20.0, 19.0, 19.0, 1),
     ]
+
+
+def test_setbacks_are_failures_since_the_last_success_on_that_host(store: StoreProcess) -> None:
+    now = time.time()
+    record(
+        store,
+        *[swap(outcome="rolled_back", ended_at=now - age_s) for age_s in (50, 30, 20)],
+        swap(ended_at=now - 40),
+        swap(outcome="rolled_back", to_model="n", ended_at=now - 40),
+        swap(to_model="n", ended_at=now - 10),
+        swap(host="host-1", outcome="failed", ended_at=now - 10),
+        swap(host="host-1", outcome="cancelled", to_model="n", ended_at=now - 10),
+        swap(host="host-2", outcome="failed", ended_at=now - 4000),
+    )
+    with store.reader() as reader:
+        rows = reader.query("SELECT host, model, times, last_at FROM swap_setbacks").rows()
+    assert rows == [("host-1", "m", 1, now - 10), ("host-0", "m", 2, now - 20)]
+
+
+def test_decisions_are_plans_and_evaluations_latest_first(store: StoreProcess) -> None:
+    record(
+        store, plan(made_at=NOW - 2), evaluation(evaluated_at=NOW - 1), plan(overrides=["a pin"])
+    )
+    with store.reader() as reader:
+        rows = reader.query("SELECT kind, because, overrides FROM decision_history").rows()
+    assert rows == [
+        ("plan", "sensor", ["a pin"]),
+        ("evaluation", "nothing to move. a stays", ["planned moves are frozen"]),
+        ("plan", "sensor", []),
+    ]
+
+
+def test_switches_are_told_apart_from_planned_hotswaps(store: StoreProcess) -> None:
+    now = time.time()
+    switch = {"kind": "switch", "asked_by": "gateway", "plan_id": 3, "from_model": "a"}
+    record(
+        store,
+        swap(ended_at=now - 9, from_model="a", total_s=4.0),
+        swap(ended_at=now - 8, total_s=1.0, waited_s=0.2, **switch),
+        swap(ended_at=now - 7, to_model="n", total_s=3.0, waited_s=0.4, **switch),
+        swap(ended_at=now - 6, outcome="rolled_back", waited_s=0.3, **switch),
+        swap(ended_at=now - 900, **switch),
+    )
+    with store.reader() as reader:
+        planned, switched = swap_activity(reader, 60)
+    assert (planned.kind, planned.committed, planned.took_p50_s) == ("planned", 1, 4.0)
+    assert planned.waited_p50_s is None
+    assert (switched.kind, switched.committed, switched.failed) == ("switch", 2, 1)
+    assert (switched.took_p50_s, switched.waited_p50_s) == (2.0, pytest.approx(0.3))
 
 
 def test_squeezed_batch_is_a_mean_over_the_window_summed_over_hosts(store: StoreProcess) -> None:

@@ -141,7 +141,7 @@ def test_close_is_bounded_and_counts_what_it_gave_up(stopped_store: StoreProcess
     for number in range(700):
         writer.append(arrived(request_id=str(number)))
     writer.close(timeout_s=0.2)
-    assert not writer._thread.is_alive()
+    wait_until(lambda: not writer._thread.is_alive())
     assert writer.dropped == 700
 
 
@@ -162,7 +162,7 @@ def test_a_wrong_token_is_retried_not_dropped_until_close(store: StoreProcess) -
     writer = EventWriter(ADDRESS, store.port, "wrong", source="tests")
     writer.append(arrived())
     writer.close(timeout_s=0.2)
-    assert writer.dropped == 1
+    wait_until(lambda: writer.dropped == 1)
     assert store.count("request_arrivals") == 0
 
 

@@ -20,9 +20,11 @@ from benchmarks.coserve.prompts import prompts_of
 from benchmarks.coserve.workload import (
     PERIOD_S,
     SIZES,
+    Size,
     answer_tokens,
     batch_work,
     bursts,
+    window_s,
 )
 from benchmarks.setting import BenchmarkUnable
 
@@ -45,9 +47,17 @@ def test_bursts_come_period_by_period_with_all_their_requests() -> None:
     assert all(75 <= arrival.question.max_tokens <= 125 for arrival in arrivals)
 
 
-def test_answers_are_as_long_as_a_burst_shall_be_there() -> None:
-    assert answer_tokens(0.020) == 100
-    assert answer_tokens(1e-6) == 1024
+@pytest.mark.parametrize("size", [LIGHT, HEAVY])
+def test_answers_are_so_long_that_bursts_are_there_half_of_the_time(size: Size) -> None:
+    mean_tokens = answer_tokens(size, ttft_s=0.1, tpot_s=0.020)
+    arrivals = bursts(size, TEXTS, 5, number=300, mean_tokens=mean_tokens)
+    spans = [(a.at_s, a.at_s + 0.1 + 0.020 * a.question.max_tokens) for a in arrivals]
+    present = presence_of(spans, window_s(300))
+    assert sum(present.values()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_answers_are_never_longer_than_a_model_takes() -> None:
+    assert answer_tokens(LIGHT, ttft_s=0.0, tpot_s=1e-6) == 1024
 
 
 def test_batch_work_has_no_end_and_follows_from_its_seed() -> None:

@@ -108,7 +108,7 @@ class Pool:
             process.terminate()
         for name, process in self._processes.items():
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=90)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise AssertionError(f"{name} did not stop when told to") from None

@@ -10,11 +10,13 @@ from serving.wire import (
     BatchSizePoint,
     BatchSizeProfile,
     Finished,
+    Grant,
     IdleTier,
     RequestClass,
     SwapCommand,
     SwapPolicy,
     SwapReport,
+    SwitchCommand,
 )
 from tests.engine.world import MODELS, World
 
@@ -199,6 +201,27 @@ class HostWorld(World):
         self.tickets.add(self.count)
         plan_id = self.host.obeyed.plan_id + 1
         self.apply(ev.StandbysAsked(self.count, plan_id, tuple(wanted)))
+
+    @rule(granted=st.lists(models, min_size=1, max_size=3, unique=True), plan=st.integers(-1, 1))
+    def a_grant_is_told(self, granted: list[str], plan: int = 1) -> None:
+        self.count += 1
+        self.tickets.add(self.count)
+        plan_id = self.host.obeyed.latest_plan_id + plan
+        self.apply(ev.GrantAsked(self.count, Grant(plan_id=plan_id, models=tuple(granted))))
+
+    @rule(model=models, expected=models)
+    def a_switch_is_asked_for(self, model: str, expected: str) -> None:
+        self.count += 1
+        self.tickets.add(self.count)
+        command = SwitchCommand(
+            model=model, expected_awake=expected, reason="test", asked_by="test"
+        )
+        before = self.host.transaction
+        self.apply(ev.SwitchAsked(self.count, command))
+        begun = self.host.transaction
+        if begun is not None and begun is not before and begun.command is command:
+            assert {begun.to_model} <= set(self.host.obeyed.granted), "switched out of the grant"
+            assert begun.from_model == expected
 
     @rule(present=st.frozensets(models))
     def weights_come_and_go(self, present: frozenset[str]) -> None:

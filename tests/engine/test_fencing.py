@@ -1,7 +1,7 @@
 """Which hotswap commands are obeyed."""
 
 from serving.engine.decisions.fencing import ObeyedPlan, refusal, repeats
-from serving.wire import SwapCommand, SwapReport
+from serving.wire import Grant, SwapCommand, SwapReport
 
 MODELS = frozenset({"a", "b"})
 REPORT = SwapReport(
@@ -59,3 +59,14 @@ def test_an_unknown_model_is_refused() -> None:
 
 def test_a_plan_whose_execution_was_cut_short_is_carried_out_when_repeated() -> None:
     assert not repeats(command("a", 5), ObeyedPlan(5, "a", None))
+
+
+def test_models_that_the_registry_has_no_more_leave_a_remembered_grant() -> None:
+    remembered = ObeyedPlan(grant=Grant(plan_id=3, models=("gone", "a")))
+    assert remembered.known(MODELS).granted == ("a",)
+    assert remembered.known(frozenset({"b"})).granted == ()
+
+
+def test_a_switch_within_the_grant_since_the_plan_was_made_is_expected() -> None:
+    shared = ObeyedPlan(5, "a", REPORT, Grant(plan_id=5, models=("a", "b")))
+    assert refusal(command("a", 6, "b"), shared, awake="a", models=MODELS) is None

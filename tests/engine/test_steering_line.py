@@ -28,7 +28,7 @@ async def test_of_those_that_come_while_one_is_on_its_way_only_the_latest_is_sen
     await asyncio.sleep(0)
     assert sent == [holding("1")]
     arrived.set()
-    await asyncio.wait_for(second.wait(), 30)
+    await asyncio.wait_for(second.wait(), 90)
     assert sent == [holding("1"), holding("3")]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.wire import Finished, SwapReport
+from serving.wire import Finished
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import wait_until
 from tests.fakes.real_host import RealHost, real_host
@@ -25,26 +25,21 @@ def tokens(host: RealHost, model: str) -> list[int]:
     return reader.tokens
 
 
-def swap_that_wakes_first(host: RealHost, models: list[str]) -> SwapReport:
-    """Swap there and back until memory of both is measured, then once more."""
-    reports: list[SwapReport] = []
-
-    def without_gap() -> bool:
-        reports.append(host.swap(models[len(reports) % 2]))
-        return next(iter(reports[-1].phases_s)) == "wake"
-
-    wait_until(without_gap, limit_s=120.0)
-    assert host.state().awake_model == reports[-1].to_model
-    return reports[-1]
+def both_measured(host: RealHost) -> bool:
+    """Whether memory of both engines is known and nothing moves: before, no two wake at once."""
+    state = host.state()
+    return state.moving is None and set(state.engine_bytes) == {"exact", "half"}
 
 
 def test_where_both_fit_the_switch_leaves_no_gap_and_the_same_tokens(tmp_path: Path) -> None:
-    with real_host(tmp_path, MODELS, starts_with="exact", host_memory_gib=5) as host:
+    with real_host(tmp_path, MODELS, starts_with="exact", host_memory_gib=8) as host:
         host.until_ready()
         before = tokens(host, "exact")
-        report = swap_that_wakes_first(host, ["half", "exact"])
+        assert host.swap("half").outcome == "committed"
+        wait_until(lambda: both_measured(host), limit_s=120.0)
+        report = host.swap("exact")
         assert report.outcome == "committed"
+        assert next(iter(report.phases_s)) == "wake"
         assert report.service_gap_s == 0.0
-        if report.to_model != "exact":
-            assert host.swap("exact").outcome == "committed"
+        assert host.state().awake_model == "exact"
         assert tokens(host, "exact") == before

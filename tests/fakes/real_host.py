@@ -19,7 +19,7 @@ from tests.fakes.host import wait_until
 from tests.ports import free_ports
 
 START_LIMIT_S = 240.0
-STOP_LIMIT_S = 30.0
+STOP_LIMIT_S = 90.0
 
 
 class RealHost:

@@ -45,7 +45,7 @@ class GatewayThread:
     def __init__(self, fleet: Fleet, state: StateFolder) -> None:
         self.fleet, self.state, self.events = fleet, state, ListSink()
         self.url = f"http://127.0.0.1:{fleet.gateway.port}"
-        self.http = httpx.Client(base_url=self.url, timeout=30)
+        self.http = httpx.Client(base_url=self.url, timeout=90)
         self.server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -63,7 +63,7 @@ class GatewayThread:
     def stop(self) -> None:
         if self.server is not None:
             self.server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(90)
         assert not self._thread.is_alive()
 
     async def _serve(self) -> None:

@@ -13,6 +13,7 @@ from serving.gateway.attempts import AttemptRunner
 from serving.gateway.census import Census
 from serving.gateway.failures import GenerationFailed
 from serving.gateway.generation import Generation
+from serving.gateway.intake import Taken
 from serving.gateway.pool import Pool
 from serving.wire import Admitted, Failed, Finished, HandedBack, SamplingSpec, Tokens
 from tests.fakes.host import ListSink
@@ -28,9 +29,10 @@ class Sink:
         self.calls: list[tuple[list[int], Finished | None]] = []
         self._stop_after = stop_after
 
-    def deliver(self, tokens: Tokens, finished: Finished | None) -> bool:
+    def deliver(self, tokens: Tokens, finished: Finished | None) -> Taken:
         self.calls.append((tokens.token_ids, finished))
-        return self._stop_after is not None and len(self.token_ids) >= self._stop_after
+        surplus = len(self.token_ids) - (self._stop_after or len(self.token_ids))
+        return Taken(self._stop_after is not None and surplus >= 0, max(0, surplus))
 
     def start_over(self) -> None:
         self.calls.clear()
@@ -158,6 +160,14 @@ async def test_a_sink_that_has_enough_ends_the_generation() -> None:
     await scene.start()
 
     assert scene.generation.finished
+
+
+async def test_tokens_that_come_with_the_end_and_after_it_are_not_counted() -> None:
+    scene = Scene([[Tokens([5])], [Tokens([6, 7]), Tokens([8])]], sink=Sink(stop_after=2))
+
+    await scene.start()
+
+    assert scene.generation.token_ids == [5, 6]
 
 
 async def test_the_end_of_a_complete_stream_is_read_but_not_waited_for_long() -> None:

@@ -23,7 +23,7 @@ def sent(
     stage: Stage, body: dict[str, Any], headers: dict[str, str] | None = None
 ) -> HTTPConnection:
     """A connection on which a completion was asked for."""
-    connection = HTTPConnection("127.0.0.1", stage.gateway.fleet.gateway.port, timeout=60)
+    connection = HTTPConnection("127.0.0.1", stage.gateway.fleet.gateway.port, timeout=120)
     sent_headers = {"content-type": "application/json", **(headers or {})}
     connection.request("POST", "/v1/completions", json.dumps(body), sent_headers)
     return connection
@@ -50,7 +50,7 @@ class Streaming:
             self.error = error
 
     def end(self) -> str:
-        self._thread.join(30)
+        self._thread.join(90)
         assert not self._thread.is_alive(), "the stream did not end"
         return self.text
 
@@ -244,7 +244,7 @@ def test_an_unstreamed_generation_that_cannot_be_resumed_starts_over(stage: Stag
 
     kill(stage, host)
     stage.gates("open")
-    asking.join(30)
+    asking.join(90)
 
     assert answers[0]["choices"][0]["text"] == "other words altogether"
     assert answers[0]["usage"]["completion_tokens"] == len(scripts[1])

@@ -73,6 +73,13 @@ class Rig:
             host.sink.events.clear()
         writer.close()
 
+    def grants(self) -> dict[str, tuple[str, ...]]:
+        grants = {}
+        for name, host in self.hosts.items():
+            with host.client() as client:
+                grants[name] = client.state().grant
+        return grants
+
     def awake(self) -> dict[str, str | None]:
         states = {}
         for name, host in self.hosts.items():

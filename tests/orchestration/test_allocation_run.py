@@ -1,16 +1,25 @@
 """Allocation runs against real host applications over fake engines."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from orchestration.allocation.override_record import OverrideRecord
+from orchestration.allocation.overrides import Pin
+from orchestration.allocation.plan import Plan
 from orchestration.allocation.record import PlanRecord
+from orchestration.allocation_turn import AllocationTurn
 from orchestration.assembly import build_definitions
+from orchestration.errors import AllocationUnderWay
 from orchestration.hotswaps import Hotswaps, orders
 from orchestration.names import PLAN, TRAFFIC, TRIGGER_TAG, serving_key
+from serving.wire import Grant, SwapCommand
 from tests.fakes.engine import FakeEngines, Step
+from tests.fakes.host import wait_until
 from tests.orchestration.conftest import Rig, RigMaker
 
 
@@ -36,6 +45,22 @@ def metadata(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str, A
         if event.asset_key == key:
             return dict(event.materialization.metadata)
     raise AssertionError(f"{key} was not materialized")
+
+
+def planned(rig: Rig) -> Plan:
+    plan = PlanRecord.of(rig.state).read()
+    assert plan is not None
+    return plan
+
+
+def has_logged(instance: dg.DagsterInstance, text: str) -> bool:
+    time.sleep(0.2)  # runs use the same storage
+    entries = [entry for run in instance.get_runs() for entry in instance.all_logs(run.run_id)]
+    return any(text in entry.user_message for entry in entries)
+
+
+def moves(result: dg.ExecuteInProcessResult) -> list[dg.TableRecord]:
+    return list(metadata(result, PLAN)["moves"].records)
 
 
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
@@ -82,6 +107,30 @@ def test_a_run_tells_every_host_what_to_have_ready(
         other = {"a": "b", "b": "a"}[rig.awake()[name] or ""]
         with host.client() as client:
             assert client.state().standbys == [other]
+
+
+def test_a_run_tells_every_host_its_grant_also_when_nothing_moves(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig({"a": {"min_replicas": 1}, "b": {"min_replicas": 1}}, {"h-0": "a", "h-1": "b"})
+
+    assert allocate(rig, instance).success
+    assert allocate(rig, instance).success
+
+    assert rig.grants() == {"h-0": ("a",), "h-1": ("b",)}
+
+
+def test_a_host_with_another_grant_is_told_the_plans(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig({"a": {"min_replicas": 1}, "b": {}}, {"h-0": "a"})
+    with rig.hosts["h-0"].client() as client:
+        client.grant(Grant(plan_id=1, models=("a", "b")))
+    before = rig.hosts["h-0"].engines.log[:]
+
+    assert allocate(rig, instance).success
+    assert rig.grants() == {"h-0": ("a",)}, "no host is shared in this fleet"
+    assert rig.hosts["h-0"].engines.log == before, "and nothing was swapped for it"
 
 
 def test_the_plan_is_recorded_in_the_store_and_for_the_next_plan(
@@ -148,6 +197,107 @@ def test_a_run_goes_on_without_the_host_that_is_away(
 
     assert result.success
     assert rig.awake() == {"h-1": "a"}
+
+
+def test_the_plan_after_a_failed_hotswap_gives_the_model_to_another_host(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig({"a": {"max_replicas": 2}, "b": {"min_replicas": 1}}, {"h-0": "a", "h-1": "a"})
+    rig.hosts["h-0"].engines.fail_always[("b", "start")] = "no memory left"
+    rig.hosts["h-1"].engines.fail_always[("b", "start")] = "no memory left"
+
+    failed = allocate(rig, instance)
+    rig.record_swaps()
+    (tried,) = [move.host for move in planned(rig).moves]
+    other = ({"h-0", "h-1"} - {tried}).pop()
+    rig.hosts[other].engines.fail_always.clear()
+    again = allocate(rig, instance)
+
+    assert not failed.success
+    assert again.success
+    assert rig.awake() == {tried: "a", other: "b"}
+
+
+def test_hosts_outside_their_grant_are_brought_back(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig({"a": {"min_replicas": 1}, "b": {"min_replicas": 1}}, {"h-0": "a", "h-1": "b"})
+    assert allocate(rig, instance).success
+    with rig.hosts["h-1"].client() as client:
+        client.swap(SwapCommand(model="a", plan_id=9, reason="by hand"))
+
+    result = allocate(rig, instance)
+
+    assert result.success
+    assert sorted(str(model) for model in rig.awake().values()) == ["a", "b"]
+
+
+class SlowEngines(FakeEngines):
+    """Engines of other models than a start when they are let."""
+
+    def __init__(self, let: threading.Event) -> None:
+        super().__init__()
+        self._let = let
+
+    def check(self, model: str, step: Step) -> None:
+        if step == "start" and model != "a":
+            assert self._let.wait(60)
+        super().check(model, step)
+
+
+def test_an_allocation_run_decides_when_the_one_before_has_ended(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    let = threading.Event()
+    rig = make_rig(
+        {"a": {}, "b": {"min_replicas": 1}}, {"h-0": "a"}, engines={"h-0": SlowEngines(let)}
+    )
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(allocate, rig, instance)
+        wait_until(lambda: PlanRecord.of(rig.state).read() is not None)
+        second = pool.submit(allocate, rig, instance)
+        wait_until(lambda: has_logged(instance, "waits for allocation run"))
+        let_at = time.time()
+        let.set()
+
+    assert first.result().success
+    assert second.result().success
+    assert (len(moves(first.result())), len(moves(second.result()))) == (1, 0)
+    assert planned(rig).made_at > let_at
+
+
+def test_a_run_that_does_not_get_its_turn_names_the_one_that_has_it(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig({"a": {}}, {"h-0": "a"})
+    turn = AllocationTurn(installation=rig.installation, patience_s=0.2)
+    context = dg.build_init_resource_context()
+
+    turn.setup_for_execution(context)
+    other = AllocationTurn(installation=rig.installation, patience_s=0.2)
+    with pytest.raises(AllocationUnderWay, match="a run by hand"):
+        other.setup_for_execution(context)
+    turn.teardown_after_execution(context)
+    other.setup_for_execution(context)
+    other.teardown_after_execution(context)
+
+
+def test_a_run_shows_the_overrides_it_obeyed(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig({"a": {}, "b": {}}, {"h-0": "a"})
+    now = time.time()
+    pin = Pin(host="h-0", grant=("b",), made_at=now, until=now + 60, by="anna", note="a try")
+    OverrideRecord.of(rig.state).add(pin, now=now)
+
+    result = allocate(rig, instance)
+
+    assert rig.awake() == {"h-0": "b"}
+    shown = metadata(result, PLAN)
+    assert "h-0 is pinned to b" in shown["overrides"].records[0].data["override"]
+    assert "h-0 is pinned to b" in shown["moves"].records[0].data["reason"]
+    assert "is pinned to b" in shown["grants"].records[0].data["immovable"]
 
 
 class MeetingEngines(FakeEngines):

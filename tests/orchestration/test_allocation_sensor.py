@@ -1,17 +1,24 @@
 """The allocation sensor against real host applications and a real store."""
 
 import threading
+import time
 from typing import Any
 
 import dagster as dg
 import pytest
+from msgspec.structs import replace
 
+from orchestration.allocation.override_record import OverrideRecord
+from orchestration.allocation.overrides import Freeze, Pin
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.record import PlanRecord
 from orchestration.allocation.snapshot import plan_from, take_snapshot
 from orchestration.allocation_job import allocation_job
 from orchestration.allocation_sensor import allocation_sensor
+from orchestration.hotswaps import grants
 from orchestration.names import ALLOCATION_TAGS, TRIGGER_TAG, serving_key
+from serving.wire import SwapCommand
+from tests.analytics.conftest import StoreProcess
 from tests.orchestration.conftest import Rig, RigMaker
 
 AB: dict[str, dict[str, int]] = {"a": {"min_replicas": 1, "max_replicas": 2}, "b": {}}
@@ -37,9 +44,12 @@ def tick(
 
 
 def settle(rig: Rig) -> Plan:
-    """Record a plan for what is there, as a run would."""
+    """Record a plan for what is there and tell the hosts, as a run would."""
     plan = plan_from(rig.fleet, take_snapshot(rig.fleet, rig.state), trigger="a test")
     PlanRecord.of(rig.state).write(plan)
+    for host, grant in grants(plan).items():
+        with rig.hosts[host].client() as client:
+            client.grant(grant)
     return plan
 
 
@@ -73,6 +83,20 @@ def test_a_content_fleet_is_left_alone_and_the_tick_says_why(
     assert not result.run_requests
     assert "nothing to move" in reason(result)
     assert "a stays at 2 replicas" in reason(result)
+
+
+def test_a_tick_without_the_traffic_store_goes_on_and_says_so(
+    make_rig: RigMaker, instance: dg.DagsterInstance, traffic_store: StoreProcess
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+    traffic_store.stop(9)
+    try:
+        result = tick(rig, instance)
+    finally:
+        traffic_store.start()
+    assert "nothing to move" in reason(result)
+    assert "Without the traffic store" in reason(result)
 
 
 def test_requests_that_begin_to_wait_end_the_tick_at_once(
@@ -128,6 +152,87 @@ def test_the_same_situation_is_not_asked_for_again_at_once(
     assert first.run_requests
     assert not second.run_requests
     assert "asked 1 times already" in reason(second)
+
+
+def test_a_tick_that_is_evaluated_again_asks_for_the_same_run(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+    rig.waiting("b", 2)
+
+    first, again = tick(rig, instance), tick(rig, instance)
+
+    assert first.run_requests
+    assert again.run_requests
+    assert first.run_requests[0].run_key == again.run_requests[0].run_key
+
+
+def test_a_sensor_that_was_away_picks_up_what_the_fleet_became(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+    before = tick(rig, instance)
+    with rig.hosts["h-0"].client() as client:
+        client.swap(SwapCommand(model="b", plan_id=7, reason="by hand, with nobody looking"))
+    rig.hosts["h-1"].restart()
+
+    result = tick(rig, instance, before.cursor)
+
+    assert "h-0 serves b, plan 1 says a" in trigger(result)
+
+
+def test_a_look_that_asks_for_nothing_is_recorded_with_its_reasons(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+
+    result = tick(rig, instance)
+    tick(rig, instance, result.cursor)
+
+    with rig.store.reader() as reader:
+        rows = reader.query("FROM decision_history").rows(named=True)
+    assert len(rows) == 1
+    assert rows[0]["kind"] == "evaluation"
+    assert rows[0]["plan_id"] == 1
+    assert "a stays at 2 replicas" in rows[0]["because"]
+
+
+def test_overrides_are_planned_for_when_they_come_and_when_they_end(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+    record, now = OverrideRecord.of(rig.state), time.time()
+    pin = Pin(host="h-1", grant=("a",), made_at=now, until=now + 3600, by="anna", note="a try")
+    threading.Timer(0.5, record.add, (pin,), {"now": now}).start()
+
+    came = tick(rig, instance, tick_s=60)
+    settle(rig)
+    quiet = tick(rig, instance)
+    record.add(replace(pin, made_at=now + 1, until=now), now=now - 1)
+    ended = tick(rig, instance)
+
+    assert "override: h-1 is pinned to a until" in trigger(came)
+    assert "(anna: a try)" in reason(quiet)
+    assert "no override any more: h-1 is pinned to a" in trigger(ended)
+
+
+def test_a_frozen_fleet_lets_requests_wait_and_says_so(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    now = time.time()
+    OverrideRecord.of(rig.state).add(Freeze(made_at=now, until=now + 60, by="anna"), now=now)
+    settle(rig)
+    rig.waiting("b", 2)
+
+    result = tick(rig, instance)
+
+    assert not result.run_requests
+    assert "planned moves are frozen until" in reason(result)
 
 
 def test_serving_assets_are_observed_when_they_change_and_not_at_every_tick(

@@ -5,7 +5,7 @@ from itertools import pairwise
 import msgspec
 
 from orchestration.allocation.plan import Move, Plan
-from orchestration.asking import Ask, Cursor, Situation, Stay, decide, should_tell
+from orchestration.asking import Ask, Cursor, Situation, Stay, decide, should_record, should_tell
 
 MOVE = Move(host="h", from_model="a", to_model="b", reason="b waits")
 
@@ -61,6 +61,26 @@ def test_another_situation_is_asked_for_without_a_pause() -> None:
 
     assert isinstance(other, Ask)
     assert other.cursor.times == 1
+
+
+def test_a_trigger_says_once_what_an_override_and_its_move_say() -> None:
+    came = situation(MOVE, drift=("override: b waits", "h is back with a"))
+
+    assert came.trigger == "override: b waits; h is back with a"
+
+
+def test_evaluations_are_recorded_when_words_change_and_now_and_then() -> None:
+    few = msgspec.structs.replace(situation().plan, verdicts={"a": "stays for 2 waiting"})
+    more = msgspec.structs.replace(few, verdicts={"a": "stays for 35.5 waiting"})
+    other = msgspec.structs.replace(few, verdicts={"a": "goes"})
+    digests = [Situation(plan=plan, drift=()).digest for plan in (few, more, other)]
+    cursor = Cursor(recorded=digests[0], recorded_at=1000.0)
+
+    assert digests[0] == digests[1]
+    assert not should_record(cursor, digests[0], 1010.0)
+    assert should_record(cursor, digests[0], 1061.0)
+    assert not should_record(cursor, digests[2], 1004.0)
+    assert should_record(cursor, digests[2], 1006.0)
 
 
 def test_a_cursor_survives_its_text_and_a_foreign_one_is_started_anew() -> None:

@@ -56,7 +56,7 @@ def test_two_operators_at_once_lose_nothing(record: OverrideRecord) -> None:
 def test_a_damaged_file_is_named_and_never_taken_for_no_overrides(record: OverrideRecord) -> None:
     record.path.write_text('[{"kind": "of another version"}]')
 
-    with pytest.raises(OverridesUnreadable, match="overrides.json"):
+    with pytest.raises(OverridesUnreadable, match=r"overrides\.json"):
         record.read()
 
 

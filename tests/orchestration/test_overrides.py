@@ -2,7 +2,9 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from analytics.traffic import ModelTraffic
 from orchestration.allocation.overrides import (
     Freeze,
     Override,
@@ -47,7 +49,7 @@ def test_a_pinned_host_stays_however_busy_others_are() -> None:
 
     result = plan(AB, {"host-0": "a", "host-1": "a"}, waits, overrides=[pin("host-1", "a")])
 
-    assert moved(result) == {}  # host-0 holds the minimum of a no more than host-1 does
+    assert moved(result) == {"host-0": "b"}
     assert "is pinned to a" in result.immovable["host-1"]
 
 
@@ -146,7 +148,21 @@ def overrides_of(draw: st.DrawFn, fleet: Fleet) -> list[Override]:
     return [*pins, *counts]
 
 
-@given(situations(), st.data())
+@st.composite
+def shared_situations(draw: st.DrawFn) -> tuple[Fleet, States, list[ModelTraffic]]:
+    """Situations of a fleet whose hosts may be shared, some of which are."""
+    fleet, states, rows = draw(situations())
+    allocation = fleet.allocation.model_copy(update={"time_sharing": True})
+    models = [model.name for model in fleet.models]
+    for name, state in states.items():
+        if state is not None and state.awake_model in models:
+            others = draw(st.lists(st.sampled_from(models), unique=True, max_size=3))
+            grant = tuple(dict.fromkeys([state.awake_model, *others]))
+            states[name] = replace(state, grant=grant if len(grant) > 1 else ())
+    return fleet.model_copy(update={"allocation": allocation}), states, rows
+
+
+@given(situations() | shared_situations(), st.data())
 def test_a_pinned_host_has_its_grant_after_every_plan(
     situation: tuple[Fleet, States, list],
     data: st.DataObject,  # type: ignore[type-arg]
@@ -163,17 +179,24 @@ def test_a_pinned_host_has_its_grant_after_every_plan(
     assert len({move.host for move in result.moves}) == len(result.moves)
 
 
-@given(situations(), st.data())
-def test_a_freeze_moves_hosts_to_models_below_their_minimum_only(
-    situation: tuple[Fleet, States, list],
-    data: st.DataObject,  # type: ignore[type-arg]
+@given(situations() | shared_situations())
+def test_a_freeze_gives_hosts_to_models_below_their_minimum_only(
+    situation: tuple[Fleet, States, list[ModelTraffic]],
 ) -> None:
     fleet, states, rows = situation
     seen = plan(fleet, states, rows)
-    before = held_counts(places(fleet, states, seen.demand, now=NOW, swapped_at={}))
+    pool = places(fleet, states, seen.demand, now=NOW, swapped_at={})
+    before = held_counts(pool)
     least = {model.name: model.min_replicas for model in fleet.models}
 
     result = propose(fleet, states, rows, now=NOW, overrides=[freeze()])
 
+    moved_hosts = {move.host for move in result.moves}
     for move in result.moves:
         assert before[move.to_model] < least[move.to_model]
+        assert move.grant == (move.to_model,)
+    for place in pool:
+        if place.host not in moved_hosts and place.serves:
+            assert set(result.grants[place.host]) == set(place.grant) or (
+                before[place.grant[0]] < least[place.grant[0]]
+            )

@@ -1,7 +1,5 @@
 import json
 import socket
-import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,46 +7,13 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
-import yaml
 
 from serving.config import Fleet, StateFolder
 from serving.errors import PlanRefused
 from serving.wire import SwapCommand, SwapReport
-from tests.fakes.host import FakeHost, fake_fleet, running_hosts, wait_until
-from turntable import cli
+from tests.fakes.host import FakeHost, running_hosts, wait_until
+from tests.turntable.conftest import Run
 from turntable.supervision import instance as record
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return fake_fleet(["one", "two"], {"host-0": "one", "host-1": "one"})
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> StateFolder:
-    return StateFolder(tmp_path / "state")
-
-
-@pytest.fixture
-def run(
-    fleet: Fleet, state: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Run]:
-    """Runs the command line in this process; the exit code."""
-    file = tmp_path / "fleet.yaml"
-    file.write_text(yaml.safe_dump(fleet.model_dump(mode="json")))
-
-    def runner(*arguments: str) -> int:
-        options = ["--fleet", str(file), "--state", str(state.root)]
-        monkeypatch.setattr(sys, "argv", ["turntable", *options, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        assert code is None or isinstance(code, int)
-        return code or 0
-
-    return runner
 
 
 def test_help_names_every_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -276,7 +276,7 @@ def test_processes_at_once_make_a_checkpoint_once(tmp_path: Path) -> None:
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
-    assert made.get(timeout=10) == "key"
+    assert made.get(timeout=60) == "key"
     assert made.empty()
     CheckpointStore(tmp_path).ensure("key", _never, _silent)
 

@@ -19,13 +19,18 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="Which: `loop`, the whole loop, `swap`, hotswaps, or `coserve`, both classes."
+            help="Which: `loop`, the whole loop, `swap`, hotswaps, `coserve`, both classes, "
+            "`reaction`, to bursts, `failover`, of killed hosts, `calibrate`, the simulator, or "
+            "`plan`, the planner alone."
         ),
     ],
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Write plots into this folder.")] = None,
     prompts: Annotated[
         Path | None, typer.Option(help="coserve: ask these, JSON lines of a prompt set.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="calibrate: send a slice of this Parquet file of requests.")
     ] = None,
     strict: Annotated[bool, typer.Option(help="Exit 1 when a target is missed.")] = False,
     force: Annotated[bool, typer.Option(help="Measure beside a running instance.")] = False,
@@ -49,6 +54,7 @@ def bench(
             fleet_file=chosen.fleet_file,
             state=chosen.state,
             prompts=prompts,
+            trace=trace,
         )
     if strict and any(row.met is False for row in result.rows):
         raise typer.Exit(FAILED)

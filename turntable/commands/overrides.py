@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from turntable.durations import in_words, parse_duration_s
+from turntable.durations import parse_duration_s
 from turntable.settings import Settings, console, print_json, settings
 
 if TYPE_CHECKING:
@@ -133,17 +132,9 @@ def _put_in_force(chosen: Settings, override: "Override", now: float, *, json: b
 
 
 def _show(shown: Iterable["Override"], now: float, title: str, *, json: bool) -> None:
+    from turntable.plans.pages import overrides_table
+
     if json:
         print_json(list(shown))
         return
     console().print(overrides_table(shown, now, title))
-
-
-def overrides_table(shown: Iterable["Override"], now: float, title: str) -> Table:
-    """Overrides for people, with the time each has left."""
-    table = Table(box=None, title=title, title_justify="left", show_header=False)
-    table.add_column("override", ratio=1)
-    table.add_column("left", no_wrap=True)
-    for override in shown:
-        table.add_row(override.words, f"{in_words(max(0.0, override.until - now))} left")
-    return table

@@ -50,23 +50,25 @@ def plan(
 
 def _show_plan(chosen: Settings, *, explain: bool, json: bool) -> None:
     from orchestration.allocation.snapshot import plan_from, take_snapshot
-    from turntable.plans import explanation
+    from turntable.plans.explanation import explain as explained_by
+    from turntable.plans.pages import explanation_page
 
     fleet = chosen.fleet()
     snapshot = take_snapshot(fleet, chosen.state)
     proposed = plan_from(fleet, snapshot, trigger="turntable plan (dry run)")
-    explained = explanation.explain(proposed, snapshot)
+    explained = explained_by(fleet, proposed, snapshot)
     if json:
         print_json(explained if explain else proposed)
     elif explain:
-        console(at_most=PAGE_WIDTH).print(explanation.page(explained))
+        console(at_most=PAGE_WIDTH).print(explanation_page(explained))
     else:
         _show(proposed, snapshot.traffic_error)
 
 
 def _show_history(chosen: Settings, *, json: bool) -> None:
     from analytics.traffic import TrafficReader
-    from turntable.plans.history import history_page, read_history
+    from turntable.plans.history import read_history
+    from turntable.plans.pages import history_page
 
     store = chosen.fleet().store
     with TrafficReader(store.address, store.port, chosen.state.token("store")) as reader:

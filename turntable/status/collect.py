@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from analytics.errors import StoreError
+from analytics.swap_activity import SwapActivity, swap_activity
 from analytics.traffic import ModelTraffic, TrafficReader
 from serving.config import Fleet, StateFolder
 from turntable.gateway import GatewayUnreachable, fetch_fleet
@@ -14,6 +15,9 @@ from turntable.supervision.supervisord import (
     SupervisorClient,
     SupervisorUnreachable,
 )
+
+SWAPS_OF_S = 600.0
+"""Swaps are rare beside requests: they are shown for so long."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +29,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """As the gateway's `/fleet` gives them."""
     models: list[dict[str, Any]]
     traffic: list[ModelTraffic]
+    swaps: list[SwapActivity]
+    """Hotswaps of the last minutes."""
     problems: list[str]
     """Parts that did not answer, in words."""
 
@@ -42,23 +48,25 @@ def collect(fleet: Fleet, state: StateFolder, instance: Instance, window_s: floa
         seen = fetch_fleet(fleet)
     except GatewayUnreachable as error:
         problems.append(str(error))
+    traffic, swaps = _recorded(fleet, state, window_s, problems)
     return Status(
         instance=instance,
         processes=processes,
         hosts=seen["hosts"],
         models=seen["models"],
-        traffic=_traffic(fleet, state, window_s, problems),
+        traffic=traffic,
+        swaps=swaps,
         problems=problems,
     )
 
 
-def _traffic(
+def _recorded(
     fleet: Fleet, state: StateFolder, window_s: float, problems: list[str]
-) -> list[ModelTraffic]:
+) -> tuple[list[ModelTraffic], list[SwapActivity]]:
     place = (fleet.store.address, fleet.store.port, state.token("store"))
     try:
         with TrafficReader(*place) as reader:
-            return reader.model_traffic(window_s)
+            return reader.model_traffic(window_s), swap_activity(reader, SWAPS_OF_S)
     except StoreError as error:
         problems.append(str(error))
-        return []
+        return [], []

@@ -6,15 +6,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analytics.swap_activity import SwapActivity
 from analytics.traffic import ModelTraffic
-from turntable.status.collect import Status
+from turntable.status.collect import SWAPS_OF_S, Status
 from turntable.supervision.supervisord import ProcessInfo
 
 _GIB = 1024**3
 
 
 def as_tables(status: Status) -> RenderableType:
-    """Hosts, models, traffic, processes, and what did not answer."""
+    """Hosts, models, traffic, hotswaps, processes, and what did not answer."""
     problems = [Text(problem, style="red") for problem in status.problems]
     title = Text(f"Turntable  {status.instance.gateway}/v1   Dagster {status.instance.dagster}")
     return Group(
@@ -23,6 +24,7 @@ def as_tables(status: Status) -> RenderableType:
         _hosts(status.hosts),
         _models(status.models),
         _traffic(status.traffic),
+        _swaps(status.swaps),
         _processes(status.processes),
     )
 
@@ -36,7 +38,9 @@ def _table(title: str, *headings: str) -> Table:
 
 def _hosts(hosts: list[dict[str, Any]]) -> Table:
     table = _table(
-        "hosts", "host", "phase", "awake", "running i/b", "waiting i/b", "slots", "memory", "tiers"
+        "hosts",
+        *("host", "phase", "awake", "grant", "running i/b", "waiting i/b"),
+        *("slots", "memory", "tiers"),
     )
     for host in hosts:
         if not host.get("reachable") or "phase" not in host:
@@ -50,6 +54,7 @@ def _hosts(hosts: list[dict[str, Any]]) -> Table:
             host["host"],
             host["phase"],
             awake,
+            ", ".join(host.get("grant", ())) or "-",
             _pair(host["running"]),
             _pair(host["waiting"]),
             f"{host['slots']} (cap {host['interactive_cap']})",
@@ -94,6 +99,26 @@ def _traffic(rows: list[ModelTraffic]) -> Table:
             f"{_seconds(row.ttft_p50_s)} / {_seconds(row.ttft_p95_s)}",
             f"{_seconds(row.tpot_p50_s)} / {_seconds(row.tpot_p95_s)}",
             str(row.evictions),
+        )
+    return table
+
+
+def _swaps(rows: list[SwapActivity]) -> Table:
+    """Planned hotswaps and switches within a grant, apart."""
+    table = _table(
+        f"hotswaps, last {SWAPS_OF_S / 60:.0f} min",
+        *("host", "kind", "made", "failed", "took p50", "waited p50", "handed back", "latest"),
+    )
+    for row in rows:
+        table.add_row(
+            row.host,
+            row.kind,
+            str(row.committed),
+            str(row.failed),
+            _seconds(row.took_p50_s),
+            _seconds(row.waited_p50_s),
+            str(row.handed_back),
+            row.latest_model,
         )
     return table
 

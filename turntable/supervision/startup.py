@@ -63,17 +63,18 @@ class CrashLoops:
 
     def __init__(self, state: StateFolder) -> None:
         self._state = state
-        self._pids: dict[str, set[int]] = defaultdict(set)
+        self._started_at: dict[str, set[float]] = defaultdict(set)
 
     def starts(self, name: str) -> int:
         """How often the program has been seen to start."""
-        return len(self._pids[name])
+        return len(self._started_at[name])
 
     def look(self, processes: list[ProcessInfo]) -> None:
         """Take note of the processes as they are now. Raises StartFailed on a crash loop."""
         for process in processes:
-            if process.pid:
-                self._pids[process.name].add(process.pid)
+            # Not by process ids: one that ends at once is seldom there when it is looked at.
+            if process.started_at:
+                self._started_at[process.name].add(process.started_at)
             started_often = self.starts(process.name) >= STARTS_BEFORE_GIVING_UP
             if (started_often and process.state == "BACKOFF") or process.state == "FATAL":
                 raise StartFailed(

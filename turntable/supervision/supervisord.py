@@ -39,6 +39,7 @@ class ProcessInfo:
     """supervisord's own word: STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL, ..."""
     pid: int
     started_at: float
+    """Of its last start, in whole seconds; 0 before the first. Stays when it has ended."""
     description: str
 
 

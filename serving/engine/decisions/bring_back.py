@@ -51,10 +51,17 @@ class _Line:
         return max(self.took_s + slope * (size_bytes - self.size_bytes), 0.0)
 
 
+_GUESSED_REST_S = 0.5
+"""Until a hotswap was seen."""
+_NEWEST = 0.2
+"""Weight of the newest hotswap in the mean."""
+
+
 class BringBack:
     """Seconds to bring models back, by tier and size."""
 
     def __init__(self) -> None:
+        self._rest_s = _GUESSED_REST_S
         self._lines = {tier: _Line(1 / rate) for tier, rate in _GUESSED_BYTES_PER_S.items()}
 
     def took(self, tier: Tier, size_bytes: int, took_s: float) -> None:
@@ -64,3 +71,11 @@ class BringBack:
     def expected_s(self, tier: Tier, size_bytes: int) -> float:
         """How long a model of this size will take from `tier`."""
         return self._lines[tier].at(size_bytes)
+
+    def swapped(self, rest_s: float) -> None:
+        """A hotswap took this long beside waking its model: handing back, sleep, canary."""
+        self._rest_s += _NEWEST * (rest_s - self._rest_s)
+
+    def hotswap_s(self, tier: Tier, size_bytes: int) -> float:
+        """How long a hotswap to a model of this size will take from `tier`."""
+        return self._rest_s + self.expected_s(tier, size_bytes)

@@ -1,4 +1,4 @@
-"""The hotswap commands of a host: fenced off, answered, waiting for their turn, or withdrawn.
+"""What a host is told by plans and gateways: fenced off, answered, waiting, or withdrawn.
 
 What a command that is obeyed then does is decided in `transaction` and `host`.
 """
@@ -6,20 +6,28 @@ What a command that is obeyed then does is decided in `transaction` and `host`.
 from collections import deque
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from serving.engine.decisions import events as ev
-from serving.engine.decisions.fencing import ObeyedPlan, refusal, repeats
+from serving.engine.decisions.fencing import (
+    ObeyedPlan,
+    grant_refusal,
+    refusal,
+    repeats,
+    switch_refusal,
+)
 from serving.engine.decisions.transaction import Transaction
-from serving.wire import SwapReport
+from serving.wire import SwapCommand, SwapReport
 
 
 class Commands:
     """The commands that wait, and the last plan obeyed."""
 
     def __init__(self, host: str, models: Iterable[str], obeyed: ObeyedPlan) -> None:
-        self.obeyed = obeyed
-        self.waiting: deque[ev.SwapAsked] = deque()
         self._host = host
         self._models = frozenset(models)
+        self.obeyed = obeyed.known(self._models)
+        self.waiting: deque[ev.SwapAsked] = deque()
         self._standbys_plan_id = 0
 
     def answer(self, asked: ev.SwapAsked, awake: str | None) -> list[ev.Effect] | None:
@@ -33,14 +41,29 @@ class Commands:
         if command.model != awake:
             return None
         report = self._unchanged(asked)
-        self.obeyed = ObeyedPlan(command.plan_id, command.model, report)
-        return [ev.RememberPlan(command, report), ev.Answer(asked.ticket, report)]
+        self.obeyed = self.obeyed.swapped(command, report)
+        return [ev.RememberPlan(), ev.Answer(asked.ticket, report)]
 
     def obey(self, asked: ev.SwapAsked) -> ev.Effect:
         """From here on older plans are refused."""
         command = asked.command
-        self.obeyed = ObeyedPlan(command.plan_id, command.model, None)
-        return ev.RememberPlan(command, None)
+        self.obeyed = self.obeyed.swapped(command)
+        return ev.RememberPlan()
+
+    def grant(self, asked: ev.GrantAsked) -> list[ev.Effect]:
+        """Take a grant over, or refuse it; the same one again changes nothing."""
+        refused = grant_refusal(asked.grant, self.obeyed, self._models)
+        answer = ev.Answer(asked.ticket, None, refused)
+        if refused is not None or asked.grant == self.obeyed.grant:
+            return [answer]
+        self.obeyed = replace(self.obeyed, grant=asked.grant)
+        return [ev.RememberPlan(), answer]
+
+    def refuse_switch(
+        self, asked: ev.SwitchAsked, awake: str | None, *, swapping: bool
+    ) -> str | None:
+        """Why a switch is not made; None: it is to be carried out."""
+        return switch_refusal(asked.command, self.obeyed, awake=awake, swapping=swapping)
 
     def reported(self, transaction: Transaction, now: float) -> list[ev.Effect]:
         """A transaction has ended: record it and answer its command, if it had one."""
@@ -48,12 +71,12 @@ class Commands:
         if command is None or transaction.ticket is None:
             return []
         report = transaction.report(self._host, now)
-        self.obeyed = ObeyedPlan(command.plan_id, command.model, report)
-        return [
-            ev.RememberPlan(command, report),
-            ev.SwapEnded(command, report),
-            ev.Answer(transaction.ticket, report),
-        ]
+        effects: list[ev.Effect] = []
+        if isinstance(command, SwapCommand):
+            self.obeyed = replace(self.obeyed, report=report)
+            effects.append(ev.RememberPlan())
+        ended = ev.SwapEnded(command, report)
+        return [*effects, ended, ev.Answer(transaction.ticket, report)]
 
     def cancel(self, asked: ev.CancelAsked, transaction: Transaction | None) -> list[ev.Effect]:
         """Withdraw the commands of a plan that have not fenced yet."""
@@ -61,8 +84,7 @@ class Commands:
         self.waiting = deque(w for w in self.waiting if w.command.plan_id != asked.plan_id)
         why = f"plan {asked.plan_id} was cancelled before its turn"
         effects: list[ev.Effect] = [ev.Answer(w.ticket, None, why) for w in withdrawn]
-        command = transaction.command if transaction else None
-        if transaction is None or command is None or command.plan_id != asked.plan_id:
+        if transaction is None or not transaction.carries_out(asked.plan_id):
             refused = None if withdrawn else f"no hotswap of plan {asked.plan_id} is to be done"
         elif transaction.cancel():
             refused = None
@@ -75,7 +97,7 @@ class Commands:
         unknown = sorted(set(asked.models) - self._models)
         if unknown:
             return f"there is no model {unknown[0]!r} in this host's registry"
-        latest = max(self._standbys_plan_id, self.obeyed.plan_id)
+        latest = max(self._standbys_plan_id, self.obeyed.latest_plan_id)
         if asked.plan_id < latest:
             return f"plan {asked.plan_id} is older than plan {latest}, already obeyed"
         self._standbys_plan_id = asked.plan_id

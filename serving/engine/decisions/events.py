@@ -7,11 +7,13 @@ from serving.wire import (
     BatchSizeProfile,
     Failed,
     Finished,
+    Grant,
     HandedBack,
     IdleTier,
     RequestClass,
     SwapCommand,
     SwapReport,
+    SwitchCommand,
     Tier,
     TierReport,
 )
@@ -70,6 +72,22 @@ class SwapAsked:
 
     ticket: int
     command: SwapCommand
+
+
+@dataclass(frozen=True)
+class SwitchAsked:
+    """Another model of the grant is to be awake; `ticket` names it in the answer."""
+
+    ticket: int
+    command: SwitchCommand
+
+
+@dataclass(frozen=True)
+class GrantAsked:
+    """A plan says which models the host may have awake; `ticket` names it in the answer."""
+
+    ticket: int
+    grant: Grant
 
 
 @dataclass(frozen=True)
@@ -178,7 +196,7 @@ class ShutdownAsked:
     """The host is to end."""
 
 
-Asked = SwapAsked | TierAsked | StandbysAsked | CancelAsked | Profiled
+Command = SwapAsked | GrantAsked | TierAsked | StandbysAsked | CancelAsked | Profiled
 """What somebody holds a ticket for."""
 
 Event = (
@@ -187,6 +205,8 @@ Event = (
     | StreamEnded
     | Cancelled
     | SwapAsked
+    | SwitchAsked
+    | GrantAsked
     | CancelAsked
     | TierAsked
     | StepDone
@@ -337,10 +357,7 @@ class RetryTimer:
 
 @dataclass(frozen=True)
 class RememberPlan:
-    """Make the fence survive a restart."""
-
-    command: SwapCommand
-    report: SwapReport | None
+    """Make the fence survive a restart: the last plan obeyed, and the grant."""
 
 
 @dataclass(frozen=True)
@@ -363,7 +380,7 @@ class Answer:
 class SwapEnded:
     """A hotswap was carried out (for the record)."""
 
-    command: SwapCommand
+    command: SwapCommand | SwitchCommand
     report: SwapReport
 
 

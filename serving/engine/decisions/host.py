@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from serving.engine.decisions import events as ev
+from serving.engine.decisions import handing_back
 from serving.engine.decisions.commands import Commands
 from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.fencing import ObeyedPlan
-from serving.engine.decisions.generations import Generations, halted
+from serving.engine.decisions.generations import Generations
 from serving.engine.decisions.limits import Caps, Limits
 from serving.engine.decisions.residency import Residency
-from serving.engine.decisions.staggering import CPU_PREFILL_TOKENS_PER_S, STAGGER_S, next_to_leave
+from serving.engine.decisions.staggering import CPU_PREFILL_TOKENS_PER_S
 from serving.engine.decisions.tier_requests import TierRequests
 from serving.engine.decisions.transaction import Transaction
 from serving.wire import BatchSizeProfile, Failed, HandedBack, HostPhase
@@ -58,6 +59,8 @@ class HostDecisions:
         self.tier_requests = TierRequests(host)
         self.transaction: Transaction | None = None
         self._caps = Caps(models, profiles)
+        self._standbys = tuple(standbys)
+        self._keep_ready()
         self._drain_s = drain_s
         self._home: str | None = None
         self._steps = 0
@@ -69,6 +72,11 @@ class HostDecisions:
     def obeyed(self) -> ObeyedPlan:
         """The last plan obeyed."""
         return self.commands.obeyed
+
+    def wake_s(self) -> dict[str, float]:
+        """For each model of a grant of several, how long a switch to it is expected to take."""
+        grant = self.obeyed.granted
+        return {model: self.residency.hotswap_s(model) for model in grant if len(grant) > 1}
 
     @property
     def swap_target(self) -> str | None:
@@ -102,19 +110,21 @@ class HostDecisions:
                 return self.generations.ended(event)
             case ev.Cancelled():
                 return self.generations.cancelled(event.key)
+            case ev.SwitchAsked():
+                return self._switch(event, now)
             case ev.SwapAsked() | ev.TierAsked() | ev.CancelAsked():
                 return self._asked(event)
-            case ev.StandbysAsked() | ev.Profiled():
+            case ev.GrantAsked() | ev.StandbysAsked() | ev.Profiled():
                 return self._asked(event)
             case ev.EngineLost():
                 return self._engine_lost(event, now)
             case ev.ShutdownAsked():
                 self._ending = True
-                return self._give_back_all()
+                return handing_back.everything(self.generations)
             case _:
                 return self._on_progress(event, now)
 
-    def _asked(self, event: ev.Asked) -> list[ev.Effect]:
+    def _asked(self, event: ev.Command) -> list[ev.Effect]:
         match event:
             case ev.SwapAsked():
                 self.commands.waiting.append(event)
@@ -123,8 +133,13 @@ class HostDecisions:
             case ev.StandbysAsked(ticket, _, models):
                 refused = self.commands.refuse_standbys(event)
                 if refused is None:
-                    self.residency.want(models)
+                    self._standbys = models
+                    self._keep_ready()
                 return [ev.Answer(ticket, None, refused)]
+            case ev.GrantAsked():
+                effects = self.commands.grant(event)
+                self._keep_ready()
+                return effects
             case ev.CancelAsked():
                 return self.commands.cancel(event, self.transaction)
             case ev.Profiled():
@@ -163,7 +178,7 @@ class HostDecisions:
             case ev.StepDone(_, error):
                 return self._step_done(transaction, error, now)
             case ev.DrainExpired():
-                return self._drained(transaction)
+                return handing_back.the_rest(self.generations, transaction)
             case ev.HandBackDue():
                 return self._stagger(transaction, now)
 
@@ -177,61 +192,28 @@ class HostDecisions:
         self.generations.submit(event, now)
         return []
 
-    def _give_back_all(self) -> list[ev.Effect]:
-        """Hand back everything: the host ends."""
-        frame, generations = HandedBack("shutdown"), self.generations
-        return [
-            *generations.close_waiting(frame),
-            *generations.halt_running(frame),
-            *generations.halt_leaving(frame),
-        ]
-
     def _hand_back(self, transaction: Transaction, now: float) -> list[ev.Effect]:
         """Give back what waits and, unless it is to drain, what runs: at once or by and by.
 
         What stays, because it is to drain or is not evictable, gets time to end.
         """
-        frame, command = HandedBack("hotswap"), transaction.command
-        policy = command.policy if command else "hand_back"
-        transaction.handed_back = len(self.admission.waiting)
-        effects = self.generations.close_waiting(frame)
-        if policy == "hand_back":
-            halts = self.generations.halt_running(frame, evictable_only=True)
-            transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in halts)
-            effects += halts
+        effects = handing_back.at_once(self.generations, transaction)
         if transaction.wakes_first:
             effects += self.generations.leave()
             self._serve(transaction.to_model)
-        if policy == "stagger":
+        if transaction.policy == "stagger":
             effects += self._stagger(transaction, now)
         if self.generations.none_on_engines():
             return effects + self._step_done(transaction, None, now)
-        asked_s = command.drain_s if command else None
+        asked_s = transaction.drain_s
         return [
             *effects,
             ev.DrainTimer(transaction.step, self._drain_s if asked_s is None else asked_s),
         ]
 
     def _stagger(self, transaction: Transaction, now: float) -> list[ev.Effect]:
-        """Give back the next of those still on the old engine."""
-        admission, generations = self.admission, self.generations
-        old = generations.leaving if transaction.wakes_first else admission.on_engine()
-        left_s = transaction.phase_began_at + STAGGER_S - now
-        now_leaving, next_after_s = next_to_leave(old.values(), left_s, self._prefill_tokens_per_s)
-        transaction.handed_back += len(now_leaving)
-        effects = halted(now_leaving, HandedBack("hotswap"))
-        if next_after_s is not None:
-            effects.append(ev.HandBackTimer(transaction.step, next_after_s))
-        return effects
-
-    def _drained(self, transaction: Transaction) -> list[ev.Effect]:
-        """Time is up: what is still on the old engine is handed back."""
-        frame, generations = HandedBack("hotswap"), self.generations
-        effects = generations.halt_leaving(frame)
-        if not transaction.wakes_first:
-            effects += generations.halt_running(frame)
-        transaction.handed_back += sum(isinstance(effect, ev.Halt) for effect in effects)
-        return effects
+        rate = self._prefill_tokens_per_s
+        return handing_back.next_ones(self.generations, transaction, rate, now)
 
     # ---------------------------------------------------------------- what is due next
 
@@ -244,7 +226,8 @@ class HostDecisions:
             return [*refused, *self.tier_requests.refuse_all("the host is shutting down"), *done]
         effects: list[ev.Effect] = []
         transaction = self.transaction
-        if transaction and transaction.phase == "hand_back" and self._handed_back(transaction):
+        handing = transaction is not None and transaction.phase == "hand_back"
+        if transaction and handing and handing_back.ended(self.generations, transaction):
             effects += self._step_done(transaction, None, now)
         while self.transaction is None and self.commands.waiting:
             effects += self._command(self.commands.waiting.popleft(), now)
@@ -274,21 +257,32 @@ class HostDecisions:
             return False
         return self.residency.tiers.get(transaction.from_model or "") == "awake"
 
-    def _handed_back(self, transaction: Transaction) -> bool:
-        """Whether the old engine runs nothing any more."""
-        return not self.generations.leaving and (
-            transaction.wakes_first or not self.admission.on_engine()
-        )
-
     # ---------------------------------------------------------------- hotswaps
 
     def _command(self, asked: ev.SwapAsked, now: float) -> list[ev.Effect]:
         answered = self.commands.answer(asked, self.awake)
         if answered is not None:
             return answered
-        return [self.commands.obey(asked), *self._begin(asked.command.model, asked, now)]
+        obeyed = self.commands.obey(asked)
+        self._keep_ready()
+        return [obeyed, *self._begin(asked.command.model, asked, now)]
 
-    def _begin(self, model: str, asked: ev.SwapAsked | None, now: float) -> list[ev.Effect]:
+    def _switch(self, asked: ev.SwitchAsked, now: float) -> list[ev.Effect]:
+        """Another model of the grant; at once or not at all, plans go first."""
+        swapping = self.transaction is not None or self._ending
+        refused = self.commands.refuse_switch(asked, self.awake, swapping=swapping)
+        if refused is not None:
+            return [ev.Answer(asked.ticket, None, refused)]
+        return self._begin(asked.command.model, asked, now)
+
+    def _keep_ready(self) -> None:
+        """What the host may switch to is kept ready before all others, then the standbys."""
+        grant = self.commands.obeyed.granted
+        self.residency.want((*(grant if len(grant) > 1 else ()), *self._standbys))
+
+    def _begin(
+        self, model: str, asked: ev.SwapAsked | ev.SwitchAsked | None, now: float
+    ) -> list[ev.Effect]:
         """Start a transaction: fence now, or once the new model is awake where both fit.
 
         Weights that are not on disk are fetched before either.
@@ -300,12 +294,21 @@ class HostDecisions:
             from_tier=self.residency.tiers[model],
             began_at=now,
             command=asked.command if asked else None,
+            plan_id=self._plan_of(asked),
             ticket=asked.ticket if asked else None,
             wakes_first=self.awake is not None and self.residency.fits_beside(model, self.awake),
         )
         self.transaction = transaction
         step = transaction.begin(self._steps, now)
         return [step] if step is not None else self._fence(transaction, now)
+
+    def _plan_of(self, asked: ev.SwapAsked | ev.SwitchAsked | None) -> int:
+        match asked:
+            case ev.SwapAsked(_, command):
+                return command.plan_id
+            case ev.SwitchAsked() if (grant := self.obeyed.grant) is not None:
+                return grant.plan_id
+        return 0
 
     def _fence(self, transaction: Transaction, now: float) -> list[ev.Effect]:
         """Take nothing more for the old model and hand back; where both fit, the new one serves."""
@@ -350,6 +353,8 @@ class HostDecisions:
 
     def _ended(self, transaction: Transaction, now: float) -> list[ev.Effect]:
         self.transaction = None
+        if transaction.from_model is not None and transaction.outcome == "committed":
+            self.residency.swapped(transaction.rest_s)
         effects: list[ev.Effect] = []
         if transaction.switched:
             # It serves since the switch, unless its engine has died meanwhile.

@@ -116,6 +116,16 @@ class Residency:
         if size is not None:
             self._bring_back.took(tier, size, took_s)
 
+    def swapped(self, rest_s: float) -> None:
+        """A hotswap took this long beside waking its model."""
+        self._bring_back.swapped(rest_s)
+
+    def hotswap_s(self, model: str) -> float:
+        """How long a hotswap to `model` will take; of the awake one, as if it were asleep."""
+        tier: Tier = "asleep" if self.tiers[model] == "awake" else self.tiers[model]
+        size = self._holdings.asleep_bytes(model) or self._holdings.loading_bytes(model)
+        return self._bring_back.hotswap_s(tier, size)
+
     def moved(self, model: str, tier: Tier, error: str | None, now: float) -> None:
         """The move has ended, in `tier`."""
         from_tier, began_at = self._came_from

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from serving.engine.decisions.events import Check, Effect, Fetch, Sleep, Stop, Wake
-from serving.wire import SwapCommand, SwapOutcome, SwapReport, Tier
+from serving.wire import SwapCommand, SwapOutcome, SwapPolicy, SwapReport, SwitchCommand, Tier
 
 Phase = Literal[
     "fetch",
@@ -55,7 +55,9 @@ class Transaction:
     from_model: str | None
     from_tier: Tier
     began_at: float
-    command: SwapCommand | None = None
+    command: SwapCommand | SwitchCommand | None = None
+    plan_id: int = 0
+    """The plan that asked for the hotswap, or within whose grant it is."""
     ticket: int | None = None
     wakes_first: bool = False
     """The old model serves until the new one is awake and checked."""
@@ -98,6 +100,20 @@ class Transaction:
             return False
         self.cancelled = True
         return True
+
+    @property
+    def policy(self) -> SwapPolicy:
+        """How generations leave the old model."""
+        return self.command.policy if self.command else "hand_back"
+
+    @property
+    def drain_s(self) -> float | None:
+        """How long what stays on the old model may take; None: the host's own time."""
+        return self.command.drain_s if isinstance(self.command, SwapCommand) else None
+
+    def carries_out(self, plan_id: int) -> bool:
+        """Whether this is the hotswap that this very plan asked for."""
+        return isinstance(self.command, SwapCommand) and self.plan_id == plan_id
 
     @property
     def old_serves(self) -> bool:
@@ -222,13 +238,19 @@ class Transaction:
             case _:
                 return None
 
+    @property
+    def rest_s(self) -> float:
+        """How long the phases took in which the new model was neither fetched nor woken."""
+        return sum(s for phase, s in self.phases_s.items() if phase not in ("fetch", "wake"))
+
     def report(self, host: str, now: float) -> SwapReport:
         """What happened, once it is over. Only for a transaction with a command."""
         assert self.command is not None
         assert self.outcome is not None
         return SwapReport(
             host=host,
-            plan_id=self.command.plan_id,
+            plan_id=self.plan_id,
+            kind="switch" if isinstance(self.command, SwitchCommand) else "planned",
             from_model=self.from_model,
             to_model=self.to_model,
             outcome=self.outcome,

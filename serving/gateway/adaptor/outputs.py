@@ -6,6 +6,7 @@ from vllm.v1.engine.parallel_sampling import ParentRequest
 from vllm.v1.metrics.stats import PrefillStats
 
 from serving.gateway.adaptor.logprobs import prompt_logprobs, sample_logprobs
+from serving.gateway.intake import Taken
 from serving.wire import Finished, Tokens
 
 _REASONS = {
@@ -32,12 +33,15 @@ class OutputSink:
         self._registration = (prompt, parent, index, queue)
         self._processor.add_request(request, *self._registration)
 
-    def deliver(self, tokens: Tokens, finished: Finished | None) -> bool:
-        """Make text of new tokens; True once a stop string was met."""
-        if not self._processor.has_request(self._request.request_id):
-            return True
+    def deliver(self, tokens: Tokens, finished: Finished | None) -> Taken:
+        """Make text of new tokens; enough once a stop string was met, maybe before the last."""
+        state = self._processor.request_states.get(self._request.request_id)
+        if state is None:
+            return Taken(enough=True, surplus_tokens=len(tokens.token_ids))
+        before = state.detokenizer.num_output_tokens()
         processed = self._processor.process_outputs([self._output(tokens, finished)])
-        return bool(processed.reqs_to_abort)
+        used = state.detokenizer.num_output_tokens() - before
+        return Taken(bool(processed.reqs_to_abort), len(tokens.token_ids) - used)
 
     def start_over(self) -> None:
         """Forget all tokens: the request begins anew in the output processor."""
