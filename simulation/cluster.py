@@ -5,45 +5,13 @@ within a grant the gateway's.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
-from serving.switching.timing import patience_s
 from simulation.commands import Command, Grant, Swap
 from simulation.engine import Engine, Request
+from simulation.host import Host
+from simulation.placement import HoldBack, in_time, least_busy
 from simulation.service import ServiceModel, SwapTimes
 from simulation.waiting import Waiting
-
-
-@dataclass(eq=False)
-class Host:
-    """One engine host."""
-
-    number: int
-    room: int
-    """How many models fit into its RAM besides the awake one."""
-    awake: int | None = None
-    engine: Engine | None = None
-    target: int | None = None
-    """The model that is being swapped in."""
-    swap_ends_at: float = 0.0
-    swapped_at: float = float("-inf")
-    asleep: list[int] = field(default_factory=list)
-    """Least recently awake first."""
-    version: int = 0
-    """Grows with every change of what the engine will do next."""
-    grant: tuple[int, ...] = ()
-    """The models it may have awake, as far as a plan said so."""
-    used_at: float = 0.0
-    """When something last ran on it."""
-    preparing: bool = False
-    """It brings models of its grant into memory."""
-    tier_changes: int = 0
-    """Grows with every change of grant or tiers."""
-
-    @property
-    def assigned(self) -> int | None:
-        """The model it serves or is on the way to serve."""
-        return self.awake if self.target is None else self.target
 
 
 class Cluster:
@@ -57,7 +25,7 @@ class Cluster:
         room: int,
         swap_times: SwapTimes,
         batch_cap: Sequence[int],
-        ttft_s: float = 2.0,
+        hold_back: HoldBack | None = None,
     ) -> None:
         """`batch_cap[model]`: with so many running, batch is not given a slot beside them."""
         self.services, self.swap_times = services, swap_times
@@ -71,8 +39,7 @@ class Cluster:
         self.switches = 0
         """Hotswaps within a grant."""
         self.disturbed = 0
-        self._batch_cap = batch_cap
-        self._patience_s = patience_s(ttft_s, swap_times.asleep_s)
+        self._batch_cap, self._hold_back = batch_cap, hold_back
 
     def arrive(self, request: Request, now: float) -> Host | None:
         """Take a request in; the host that gave it a slot, None if it waits."""
@@ -85,6 +52,8 @@ class Cluster:
         """Give slots to what waits for `model`; the hosts whose engines were given something."""
         waiting = self.waiting[model]
         touched: list[Host] = []
+        if self._hold_back is not None:
+            waiting.put_late_last(now - self._hold_back.ttft_s)
         while (request := waiting.first()) is not None:
             host = self._place(request)
             if host is None:
@@ -102,33 +71,12 @@ class Cluster:
         return tokens * self.services[model].prompt_token_s
 
     def _place(self, request: Request) -> Host | None:
-        """The least busy replica with room; a host of the model's own before shared ones.
-
-        Shared ones take interactive requests when prompts pile up on the model's own.
-        """
-        best, best_key = None, (9, 1 << 30, 1 << 30)
-        cap = self._batch_cap[request.model] if request.batch else 1 << 30
-        prompt_s = self.services[request.model].prompt_token_s
-        for host in self.replicas[request.model]:
-            engine = host.engine
-            assert engine is not None
-            if engine.free_slots <= 0 or (engine.interactive and engine.running >= cap):
-                continue
-            shared = len(host.grant) > 1
-            piled = engine.prompt_tokens * prompt_s > self._patience_s
-            if piled and host.grant:
-                continue
-            if shared and not request.batch and not piled:
-                key = (1, -engine.interactive, 0)
-            else:
-                key = (
-                    0 if not shared and not piled else 2,
-                    engine.running if request.batch else engine.interactive,
-                    engine.running,
-                )
-            if key < best_key:
-                best, best_key = host, key
-        return best
+        """The replica that gives it a slot; None if it is to wait."""
+        replicas, cap = self.replicas[request.model], self._batch_cap[request.model]
+        if self._hold_back is None:
+            return least_busy(request, replicas, cap)
+        most = self._hold_back.patience_s / self.services[request.model].prompt_token_s
+        return in_time(request, replicas, cap, most_prompt_tokens=most)
 
     def grant(self, grant: Grant) -> bool:
         """Say what a host may have awake; whether it now begins to bring models up."""
@@ -230,5 +178,7 @@ class Cluster:
 
     def crowded(self, model: int) -> bool:
         """Whether more prompts wait for the engines of `model` than they answer in time."""
+        if self._hold_back is None:
+            return False
         replicas = max(1, len(self.replicas[model]))
-        return self.prompt_work_s(model) > self._patience_s * replicas
+        return self.prompt_work_s(model) > self._hold_back.patience_s * replicas

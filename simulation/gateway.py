@@ -7,9 +7,10 @@ up, when a host becomes idle, and when the rule said to ask again. What to switc
 from collections.abc import Mapping, Sequence
 
 from serving.switching import Queue, SharedHost, decide
-from simulation.cluster import Cluster, Host
+from simulation.cluster import Cluster
 from simulation.commands import Swap
 from simulation.engine import NEVER
+from simulation.host import Host
 
 
 class Gateway:
@@ -50,8 +51,8 @@ class Gateway:
         waiting = cluster.waiting[model]
         return Queue(
             model=self._models[model],
-            interactive=len(waiting.interactive),
-            batch=len(waiting.batch),
+            interactive=waiting.interactive,
+            batch=waiting.batch,
             interactive_wait_s=now - waiting.interactive_since,
             batch_wait_s=now - waiting.batch_since,
             prompt_work_s=cluster.prompt_work_s(model),

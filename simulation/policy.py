@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from simulation.cluster import Cluster, Host
+from simulation.cluster import Cluster
 from simulation.commands import Command
 from simulation.engine import Request
+from simulation.host import Host
 
 
 class Policy:
@@ -14,6 +15,9 @@ class Policy:
     name: str
     tick_s: float = math.inf
     """How often `tick` is asked; infinite: never."""
+    through_our_gateway = False
+    """Whether requests come through Turntable's gateway, which switches hosts within their grants
+    and holds prompts back."""
 
     def start(self, cluster: Cluster) -> Sequence[Command]:
         """What is so when the trace begins: at no cost, with what is granted ready in memory."""

@@ -4,10 +4,11 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from simulation.cluster import Cluster, Host
+from simulation.cluster import Cluster
 from simulation.commands import Command, Grant, Swap
 from simulation.engine import NEVER, Request
 from simulation.gateway import Gateway
+from simulation.host import Host
 from simulation.policy import Policy
 from simulation.trace import Trace
 

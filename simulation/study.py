@@ -1,5 +1,6 @@
 """A study of one trace: every policy on the same pool, and what pool each policy would need."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -7,13 +8,15 @@ import numpy as np
 
 from serving.config import Fleet, HostSettings, ModelSettings
 from serving.config.fleet import AllocationSettings, RandomSource
+from serving.switching.timing import patience_s
 from simulation.attainment import Attainment, ServiceLevel, attainment
 from simulation.cluster import Cluster
 from simulation.gateway import Gateway
+from simulation.placement import HoldBack
 from simulation.policies.autoscaler import Autoscaler
 from simulation.policies.clairvoyant import Clairvoyant
 from simulation.policies.on_request import OnRequest
-from simulation.policies.pinned import Pinned, mean_counts, output_token_s
+from simulation.policies.pinned import Pinned, mean_counts, mean_load, output_token_s
 from simulation.policies.planned import Planned
 from simulation.policy import Policy
 from simulation.replay import replay
@@ -43,10 +46,18 @@ class Study:
         )
         self.services = [service] * len(trace.models)
 
+    def default_hosts(self) -> int:
+        """A third of the models or twice the mean load, whichever is more."""
+        load = mean_load(self.trace, self.services, self.assumed.tpot_s)
+        return max(2, math.ceil(len(self.trace.models) / 3), math.ceil(2.0 * sum(load)))
+
     def attained(self, policy: Policy, hosts: int) -> Attainment:
         """Replay the whole trace under `policy`."""
-        gateway = Gateway(self.model_names, ttft_s=self.level.ttft_s)
-        replayed = replay(self.trace, self._cluster(hosts), policy, gateway=gateway)
+        gateway = None
+        if policy.through_our_gateway:
+            gateway = Gateway(self.model_names, ttft_s=self.level.ttft_s)
+        cluster = self._cluster(hosts, hold_back=policy.through_our_gateway)
+        replayed = replay(self.trace, cluster, policy, gateway=gateway)
         return attainment(replayed, self.level)
 
     @property
@@ -94,9 +105,9 @@ class Study:
     def _enough(self, make: PolicyFactory, hosts: int) -> bool:
         return self.attained(make(hosts), hosts).interactive >= WANTED
 
-    def _cluster(self, hosts: int) -> Cluster:
+    def _cluster(self, hosts: int, *, hold_back: bool) -> Cluster:
         assumed = self.assumed
-        asleep_s = assumed.swap_asleep_s
+        asleep_s, ttft_s = assumed.swap_asleep_s, assumed.ttft_s
         cap = max(1, self.services[0].largest_batch(assumed.tpot_s)) if self.services else 1
         return Cluster(
             self.services,
@@ -104,7 +115,7 @@ class Study:
             room=assumed.models_in_host_memory,
             swap_times=SwapTimes(asleep_s, assumed.swap_disk_s),
             batch_cap=[cap] * len(self.services),
-            ttft_s=assumed.ttft_s,
+            hold_back=HoldBack(patience_s(ttft_s, asleep_s), ttft_s) if hold_back else None,
         )
 
     def _planned(self, hosts: int) -> Policy:

@@ -11,8 +11,9 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from simulation.cluster import Cluster, Host
+from simulation.cluster import Cluster
 from simulation.commands import Command, Swap
+from simulation.host import Host
 from simulation.policy import Policy
 
 SYNC_S = 15.0

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.cluster import Cluster, Host
+from simulation.cluster import Cluster
 from simulation.commands import Command, Swap
+from simulation.host import Host
 from simulation.policies.pinned import output_token_s
 from simulation.policy import Policy
 from simulation.service import ServiceModel

@@ -5,8 +5,9 @@ What ModelMesh-like servers and llama-swap do: no plan, no forecast, no minimum 
 
 from collections.abc import Sequence
 
-from simulation.cluster import Cluster, Host
+from simulation.cluster import Cluster
 from simulation.commands import Command, Swap
+from simulation.host import Host
 from simulation.policy import Policy
 
 

@@ -26,17 +26,22 @@ class Pinned(Policy):
         return [Swap(*each) for each in enumerate(wanted[: len(cluster.hosts)])]
 
 
-def mean_counts(trace: Trace, services: list[ServiceModel], tpot_s: float) -> list[int]:
-    """Engines for the mean offered work of each model; one where there is any."""
-    counts = []
+def mean_load(trace: Trace, services: list[ServiceModel], tpot_s: float) -> list[float]:
+    """Mean offered work of each model, in engines."""
+    loads = []
     for model, service in enumerate(services):
         rows = trace.model == model
         work_s = float(
             trace.input_tokens[rows].sum() * service.prefill_token_s
             + trace.output_tokens[rows].sum() * output_token_s(service, tpot_s)
         )
-        counts.append(math.ceil(work_s / max(1.0, trace.duration_s)) if work_s else 0)
-    return counts
+        loads.append(work_s / max(1.0, trace.duration_s))
+    return loads
+
+
+def mean_counts(trace: Trace, services: list[ServiceModel], tpot_s: float) -> list[int]:
+    """Engines for the mean offered work of each model; one where there is any."""
+    return [math.ceil(load) for load in mean_load(trace, services, tpot_s)]
 
 
 def output_token_s(service: ServiceModel, tpot_s: float) -> float:

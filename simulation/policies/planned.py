@@ -28,6 +28,7 @@ class Planned(Policy):
 
     name = "turntable"
     tick_s = SENSOR_S
+    through_our_gateway = True
 
     def __init__(self, fleet: Fleet, *, reaction_s: float) -> None:
         """`reaction_s`: from a plan to the hotswap commands (a run's start)."""

@@ -7,8 +7,9 @@ from analytics.forecast import LoadForecast, OfferedLoad
 from analytics.traffic import ModelTraffic
 from serving.config import Fleet
 from serving.wire import WIRE_VERSION, ClassCounts, HostState, Tier
-from simulation.cluster import Cluster, Host
+from simulation.cluster import Cluster
 from simulation.engine import Request
+from simulation.host import Host
 
 MODEL_BYTES = 1024**3
 """Of every modelled engine: a host's memory is counted in models."""
@@ -55,7 +56,7 @@ class Readings:
             batch = sum(engine.running for engine in engines) - interactive
             rows += traffic.rows(
                 now,
-                waiting=(len(waiting.interactive), len(waiting.batch)),
+                waiting=(waiting.interactive, waiting.batch),
                 running=(interactive, batch),
             )
         return rows

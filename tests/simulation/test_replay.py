@@ -14,7 +14,8 @@ from simulation.policies.autoscaler import STABILISATION_S, SYNC_S, Autoscaler
 from simulation.policies.clairvoyant import Clairvoyant
 from simulation.policies.on_request import OnRequest
 from simulation.policies.pinned import Pinned, mean_counts
-from simulation.replay import Policy, replay
+from simulation.policy import Policy
+from simulation.replay import replay
 from simulation.service import ServiceModel, SwapTimes
 from simulation.trace import Trace, trace_of
 from tests.simulation.traces import frame, trace
@@ -34,10 +35,11 @@ def cluster(of: Trace, hosts: int, room: int = 8) -> Cluster:
 def test_on_request_a_model_without_an_engine_waits_for_its_swap_from_disk_then_from_memory() -> (
     None
 ):
-    arrivals = trace(*((t, m, 100, 1) for t, m in [(0, "a"), (10, "b"), (20, "a"), (30, "b")]))
-    requests = replay(arrivals, cluster(arrivals, 1), OnRequest()).requests
+    asked = [(0, "a"), (10, "c"), (20, "a"), (30, "c"), (40, "b")]
+    arrivals = trace(*((t, m, 100, 1) for t, m in asked))
+    requests = replay(arrivals, cluster(arrivals, 1, room=1), OnRequest()).requests
     prompt_s = 0.01 + 100 * 0.0001
-    waits = [prompt_s, 5.0 + prompt_s, 0.5 + prompt_s, 0.5 + prompt_s]
+    waits = [prompt_s, 5.0 + prompt_s, 0.5 + prompt_s, 0.5 + prompt_s, 5.0 + prompt_s]
     assert [r.ttft_s for r in requests] == pytest.approx(waits)
 
 
@@ -63,7 +65,7 @@ def test_a_host_without_room_forgets_the_model_awake_longest_ago() -> None:
     )
     requests = replay(arrivals, cluster(arrivals, 1, room=1), OnRequest()).requests
     swaps_s = [round(r.ttft_s, 1) for r in requests]
-    assert swaps_s == [0.0, 5.0, 5.0, 5.0, 0.5]
+    assert swaps_s == [0.0, 0.5, 5.0, 5.0, 0.5]  # b was in memory from the start
 
 
 def test_a_pod_autoscaler_adds_at_a_sync_and_takes_away_after_its_window() -> None:
@@ -97,7 +99,7 @@ def test_a_clairvoyant_planner_has_the_engine_where_the_period_needs_it() -> Non
         ),
         LEVEL,
     )
-    assert found.swaps == 1
+    assert found.moves == 1
     assert found.interactive == 1.0
 
 

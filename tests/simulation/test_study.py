@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from simulation.errors import AssumptionsUnusable, TraceUnusable
+from simulation.rows import compared
 from simulation.setting import Assumptions, read_assumptions
 from simulation.study import Study
 from simulation.trace import read_trace
@@ -44,13 +45,37 @@ def test_unknown_assumptions_are_refused(tmp_path: Path) -> None:
         read_assumptions(file)
 
 
-def test_the_planner_gives_an_asked_for_model_a_host_after_the_reaction_and_the_swap() -> None:
-    assumed = Assumptions()
-    study = Study(trace((0.0, "a", 10, 1), (30.0, "b", 10, 1)), assumed)
-    policy = study.policies()["turntable"](1)
-    found = study.attained(policy, 1)
-    assert found.swaps == 1
-    assert found.interactive == 0.5  # the second waited reaction and swap: more than 2 s
+def test_two_models_share_a_host_and_the_second_waits_for_a_switch_only() -> None:
+    study = Study(trace((0.0, "a", 10, 1), (30.0, "b", 10, 1)), Assumptions())
+    found = study.attained(study.policies()["turntable"](1), 1)
+    assert (found.moves, found.switches) == (0, 1)
+    assert found.interactive == 1.0
+
+
+def test_the_planner_gives_a_model_in_constant_use_a_host_of_its_own() -> None:
+    busy = [(0.05 * n, "a", 100, 50) for n in range(12_000)]
+    rare = [(100.0 * n, model, 10, 1) for n in range(6) for model in "bcd"]
+    study = Study(trace(*busy, *rare), Assumptions())
+    policy = study.policies()["turntable"](3)
+    seen = []
+
+    class Watched(type(policy)):  # type: ignore[misc] # the planned policy
+        def tick(self, now, cluster):  # type: ignore[no-untyped-def]
+            seen.append(sorted(host.grant for host in cluster.hosts if len(host.grant) == 1))
+            return super().tick(now, cluster)
+
+    policy.__class__ = Watched
+    study.attained(policy, 3)
+    assert seen[0] == []
+    assert seen[-1] == [(0,)]
+
+
+def test_what_is_equal_to_nothing_is_neither_met_nor_missed() -> None:
+    study = Study(trace(*((float(n), "a", 10, 10) for n in range(40))), Assumptions())
+    found = {name: study.attained(make(2), 2) for name, make in study.policies().items()}
+    rows = {row.figure: row for row in compared(found, 1.0)}
+    assert rows["moves, turntable / clairvoyant"].met is None
+    assert rows["attainment, turntable / clairvoyant"].value == 1.0
 
 
 def test_a_pool_is_sized_to_the_fewest_hosts_that_attain_the_level() -> None:

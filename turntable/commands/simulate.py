@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 def simulate(
     trace: Annotated[Path, typer.Option(help="A Parquet file of requests.")],
     hosts: Annotated[
-        int | None, typer.Option(min=1, help="Engine hosts; a third of the models unless given.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Engine hosts; unless given, a third of the models and twice the mean load "
+            "at least.",
+        ),
     ] = None,
     size: Annotated[
         bool, typer.Option("--size", help="Also find the pool that each policy needs.")
@@ -40,10 +45,10 @@ def simulate(
 
     assumed = Assumptions() if assume is None else read_assumptions(assume)
     study = Study(read_trace(trace), assumed)
-    pool = hosts or max(2, -(-len(study.trace.models) // 3))
+    pool = hosts or study.default_hosts()
     rows = _compare(study, pool, plots)
     if size:
-        rows += _size(study)
+        rows += _size(study, trace.name.partition(".")[0])
     result = BenchmarkResult(
         f"simulate, {trace.name}, {pool} hosts", describe_machine(), describe_versions(), rows
     )
@@ -66,9 +71,9 @@ def _compare(study: "Study", hosts: int, plots: Path | None) -> "list[Row]":
     return compared(found, hours)
 
 
-def _size(study: "Study") -> "list[Row]":
+def _size(study: "Study", trace: str) -> "list[Row]":
     from simulation.rows import sized
 
     peak = study.engines_pinned_to_the_peak()
     engines = {name: study.engines_for(make, 2 * peak) for name, make in study.policies().items()}
-    return sized(engines, peak)
+    return sized(engines, peak, trace)
