@@ -2,7 +2,8 @@
 
 A host nobody uses is taken at once, one with batch work alone too. A busy one is left when the
 first request has lost its patience, when the host has had its model for as long as a swap takes,
-and, before a last call, when what waits for its first token there has it.
+and, before a last call, when what waits for its first token there has it; sooner if other hosts
+serve its model too.
 """
 
 from collections import Counter

@@ -47,7 +47,8 @@ def _want(queue: Queue, assigned: int, wake_s: float) -> Want | None:
     if queue.max_replicas is not None and assigned >= queue.max_replicas:
         return None
     overdue = queue.batch > 0 and queue.batch_wait_s >= BATCH_BOUND_S
-    if queue.interactive or queue.prompt_work_s or (overdue and not assigned):
+    piled = queue.prompt_work_s > 0 and assigned > 0
+    if queue.interactive or piled or (overdue and not assigned):
         return _interactive(queue, assigned, wake_s)
     if queue.batch and not assigned:
         why = _waits(queue.batch, "batch", queue.batch_wait_s)
