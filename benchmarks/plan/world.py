@@ -16,6 +16,8 @@ LOADED = 0.7
 """Interactive load of the whole fleet, of what it can do."""
 ASLEEP = 10
 """Models asleep on each host, beside the awake one."""
+ENGINE_BYTES = 700 * 1024**2
+"""Of every model, so that a host's memory holds about eleven."""
 DOMAINS = 20
 
 
@@ -32,11 +34,11 @@ def worlds(hosts: int, models: int, *, seed: int = 0) -> Iterator[tuple[str, Wor
     """Situations, by name.
 
     Steady; a fifth of the models gets busier or less; a tenth of the hosts is lost; a start with
-    any model anywhere.
+    any model anywhere, without and with shared hosts.
     """
     rng = random.Random(seed)  # noqa: S311 - situations, no secrets
     names = [f"model-{number}" for number in range(models)]
-    fleet = _fleet(hosts, names, time_sharing=False)
+    fleet, sharing = (_fleet(hosts, names, time_sharing=shared) for shared in (False, True))
     loads = _loads(names, hosts * LOADED, rng)
     settled = _settled(loads, hosts, names)
     states = _states(settled, names, rng)
@@ -46,7 +48,9 @@ def worlds(hosts: int, models: int, *, seed: int = 0) -> Iterator[tuple[str, Wor
     left = {name: None if name in lost else state for name, state in states.items()}
     yield "hosts lost", World(fleet, left, _traffic(loads))
     mixed = rng.choices(names, k=hosts)
-    yield "start", World(fleet, _states(mixed, names, rng), _traffic(loads))
+    anywhere = _states(mixed, names, rng)
+    yield "start", World(fleet, anywhere, _traffic(loads))
+    yield "start with shared hosts", World(sharing, anywhere, _traffic(loads))
 
 
 def _fleet(hosts: int, names: list[str], *, time_sharing: bool) -> Fleet:
@@ -114,6 +118,7 @@ def _state(host: str, awake: str, names: list[str], rng: random.Random) -> HostS
         interactive_cap=8,
         memory_bytes=0,
         versions={},
+        engine_bytes=dict.fromkeys(names, ENGINE_BYTES),
     )
 
 

@@ -3,18 +3,25 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analytics.errors import StoreError
+from analytics.events import EVENT_TYPES, Event
 from analytics.traffic import TrafficReader
 from analytics.writer import EventWriter
 from tests.ports import free_ports
 
 ADDRESS = "127.0.0.1"
 TOKEN = "a-token-for-tests"
+
+
+def _stopped(task: Path) -> bool:
+    """Whether a thread is stopped by a signal (proc(5), the state after the name)."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 class StoreProcess:
@@ -45,6 +52,9 @@ class StoreProcess:
         """Let it hold its connections and answer nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while not all(_stopped(task) for task in tasks.iterdir()):
+            time.sleep(0.01)  # a thread stops when it next runs
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -66,6 +76,12 @@ class StoreProcess:
     def writer(self, **settings: int) -> EventWriter:
         return EventWriter(ADDRESS, self.port, TOKEN, source="tests", **settings)
 
+    def empty(self) -> None:
+        """Leave no event in its tables."""
+        with self.reader() as reader:
+            for event_type in EVENT_TYPES:
+                reader.query(f"DELETE FROM {event_type.table}")
+
     def count(self, table: str) -> int:
         with self.reader() as reader:
             return int(reader.query(f"SELECT count(*) AS n FROM {table}")["n"][0])
@@ -76,6 +92,15 @@ class StoreProcess:
             return self.count(table)
         except StoreError:
             return 0
+
+
+def record(store: StoreProcess, *events: Event) -> None:
+    """Have events in the store before going on."""
+    writer = store.writer()
+    for event in events:
+        writer.append(event)
+    writer.close(timeout_s=60)
+    assert writer.dropped == 0
 
 
 @pytest.fixture

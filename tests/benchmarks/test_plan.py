@@ -12,7 +12,13 @@ def test_worlds_are_the_same_for_the_same_seed() -> None:
 def test_every_situation_is_timed() -> None:
     timed = measure_size(Size(20, 5))
 
-    assert [one.situation for one in timed] == ["steady", "shift", "hosts lost", "start"]
+    assert [one.situation for one in timed] == [
+        "steady",
+        "shift",
+        "hosts lost",
+        "start",
+        "start with shared hosts",
+    ]
     assert all(one.seconds > 0 for one in timed)
 
 
