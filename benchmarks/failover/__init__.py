@@ -7,7 +7,7 @@ an allocation run; the streams go on there.
 
 from benchmarks.failover.fleet import failover_fleet, kept_model, other_model
 from benchmarks.failover.kills import fail_over, wait_settled
-from benchmarks.failover.load import Clients, Served, gap_over, lasting_load
+from benchmarks.failover.load import Clients, Served, gap_over, lasting_load, model_of
 from benchmarks.failover.plots import write_plots
 from benchmarks.failover.rows import rows_of
 from benchmarks.failover.samples import FailoverSamples
@@ -63,7 +63,5 @@ def _count(served: Served, samples: FailoverSamples) -> None:
         at = failover.killed_at
         model = failover.timeline.model
         samples.gaps_s += [
-            gap_over(stream, at)
-            for stream in served.running_at(at)
-            if stream.request_id.startswith(f"{model}-")
+            gap_over(stream, at) for stream in served.running_at(at) if model_of(stream) == model
         ]

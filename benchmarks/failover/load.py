@@ -50,6 +50,11 @@ def gap_over(stream: Stream, moment: float) -> float:
     return after - max(at for at in stream.times if at <= moment)
 
 
+def model_of(stream: Stream) -> str:
+    """The model that a stream of this load asked for."""
+    return stream.request_id.rpartition("-")[0]
+
+
 @contextmanager
 def lasting_load(groups: Sequence[Clients]) -> Iterator[Served]:
     """The load, from a thread of its own, as long as this is open; then what runs is finished."""

@@ -1,5 +1,7 @@
 """A client of one engine host, for commands and state (the gateway's data path is its own)."""
 
+import functools
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -33,6 +35,7 @@ class HostClient:
             base_url=f"http://{address}:{port}",
             headers={"Authorization": f"Bearer {token}"},
             timeout=_ANSWER_S,
+            verify=_certificates(),
         )
 
     def state(self, after: int | None = None, wait_s: float = 0.0) -> HostState:
@@ -149,6 +152,12 @@ class HostClient:
                 where=self._where,
                 fix="Check the address and the admin token.",
             )
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Made once a process: httpx would read all of them again for every client."""
+    return httpx.create_ssl_context()
 
 
 def _refused_connection(error: BaseException | None) -> bool:

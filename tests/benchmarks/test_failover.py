@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.failover.fleet import failover_fleet, kept_model
-from benchmarks.failover.load import Served, gap_over
+from benchmarks.failover.load import Served, gap_over, model_of
 from benchmarks.failover.plots import write_plots
 from benchmarks.failover.rows import rows_of
 from benchmarks.failover.samples import Failover, FailoverSamples
@@ -47,6 +47,10 @@ def test_streams_that_ran_over_a_kill_are_found_and_their_silence_is_measured() 
     served = Served([over, before, after])
     assert served.running_at(3.0) == [over]
     assert gap_over(over, 3.0) == pytest.approx(3.5)
+
+
+def test_a_stream_belongs_to_its_model_and_to_none_whose_name_begins_alike() -> None:
+    assert model_of(Stream("small-exact-7", Question("?", 1))) == "small-exact"
 
 
 def test_one_lost_request_misses_the_target() -> None:
