@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from analytics.forecast import BUCKET_S, LoadBucket, LoadForecast, LoadForecaster, RateShape
+from analytics.forecast.bucket import Floats
 from analytics.forecast.shape import SLOT_S
 from analytics.traffic import TrafficReader
 
@@ -19,6 +20,9 @@ SHAPE_S = 7 * 86400.0
 BEGIN_ANEW_S = 600.0
 LATE_S = 1.0
 """Events are in the store at the latest this long after they happened, while it is reachable."""
+
+_COUNTED = ("arrivals", "ended", "tokens", "squared_tokens", "busy_s", "concurrency")
+"""The columns of `load_buckets` in the order of a bucket's fields."""
 
 Flow = tuple[str, str]
 """A model and a class."""
@@ -29,6 +33,11 @@ class LoadHistory:
 
     def __init__(self, flows: Sequence[Flow]) -> None:
         self._flows = list(flows)
+        self._numbers = pl.DataFrame(
+            [(*flow, number) for number, flow in enumerate(flows)],
+            schema={"model": pl.String, "request_class": pl.String, "flow": pl.Int64},
+            orient="row",
+        )
         self._forecaster = LoadForecaster(len(self._flows))
         self._began_s = -math.inf
         self._read_to_s = 0.0
@@ -61,8 +70,8 @@ class LoadHistory:
     def _shape(self, counted: pl.DataFrame) -> RateShape:
         shape = RateShape(len(self._flows))
         if counted.height:
-            first, last = int(counted["slot"][0]), int(counted["slot"][-1])
-            grid = self._grid(counted.rename({"slot": "bucket"}), first, last + 1, "arrivals")
+            first, last = int(counted["bucket"][0]), int(counted["bucket"][-1])
+            (grid,) = self._grids(counted, first, last + 1, ("arrivals",))
             for place, arrivals in enumerate(grid):
                 shape.add((first + place) * SLOT_S, arrivals, SLOT_S)
         return shape
@@ -76,26 +85,21 @@ class LoadHistory:
             {"since_s": since_s, "until_s": until_s, "bucket_s": BUCKET_S},
         )
         first, end = round(since_s / BUCKET_S), round(until_s / BUCKET_S)
-        names = ("arrivals", "ended", "tokens", "squared_tokens", "busy_s", "concurrency")
-        grids = [self._grid(counted, first, end, name) for name in names]
+        grids = self._grids(counted, first, end, _COUNTED)
         for place, columns in enumerate(zip(*grids, strict=True)):
             yield LoadBucket((first + place) * BUCKET_S, *columns)
 
-    def _grid(
-        self, counted: pl.DataFrame, first: int, end: int, column: str
-    ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        """A value for every bucket from `first` and every flow; 0 where there is no row."""
-        numbers = pl.DataFrame(
-            {
-                "model": [model for model, _ in self._flows],
-                "request_class": [request_class for _, request_class in self._flows],
-                "flow": range(len(self._flows)),
-            },
-            schema={"model": pl.String, "request_class": pl.String, "flow": pl.Int64},
-        )
-        known = counted.join(numbers, on=["model", "request_class"]).filter(
+    def _grids(
+        self, counted: pl.DataFrame, first: int, end: int, columns: Sequence[str]
+    ) -> list[Floats]:
+        """For each column a value for every bucket from `first` and every flow, else 0."""
+        known = counted.join(self._numbers, on=["model", "request_class"]).filter(
             pl.col("bucket").is_between(first, end, closed="left")
         )
-        grid = np.zeros((end - first, len(self._flows)))
-        grid[known["bucket"].to_numpy() - first, known["flow"].to_numpy()] = known[column]
-        return grid
+        places = (known["bucket"].to_numpy() - first, known["flow"].to_numpy())
+        grids = []
+        for column in columns:
+            grid = np.zeros((end - first, len(self._flows)))
+            grid[places] = known[column]
+            grids.append(grid)
+        return grids

@@ -18,9 +18,12 @@ from serving.config import StateFolder
 Benchmark = Callable[[Setting], list[Row]]
 
 _BENCHMARKS = {
+    "calibrate": "benchmarks.calibration:measure",
     "coserve": "benchmarks.coserve:measure",
+    "failover": "benchmarks.failover:measure",
     "loop": "benchmarks.loop:measure",
     "plan": "benchmarks.plan:measure",
+    "reaction": "benchmarks.reaction:measure",
     "swap": "benchmarks.swap:measure",
 }
 """Name to `module:function`."""
@@ -39,6 +42,7 @@ def run(
     fleet_file: Path = Path("config/fleet.yaml"),
     state: StateFolder | None = None,
     prompts: Path | None = None,
+    trace: Path | None = None,
     benchmark: Benchmark | None = None,
 ) -> BenchmarkResult:
     """Run a benchmark, show its table, write JSON and plots where asked.
@@ -56,6 +60,7 @@ def run(
         say=lambda sentence: console.print(f"[dim]{name}:[/] {sentence}", soft_wrap=True),
         plots_dir=plots_dir,
         prompts=prompts,
+        trace=trace,
     )
     rows = measure(setting)
     result = BenchmarkResult(name, describe_machine(), describe_versions(), rows)

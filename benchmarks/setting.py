@@ -24,3 +24,5 @@ class Setting:
     plots_dir: Path | None = None
     prompts: Path | None = None
     """JSON lines of a real set, for benchmarks that ask questions; without it they make some."""
+    trace: Path | None = None
+    """Parquet file of requests, for benchmarks that replay arrivals; without it they make some."""

@@ -90,7 +90,7 @@ def allocation_sensor(
         events, cursor = _news(installation, cursor, snapshot)
         return dg.SensorResult(
             run_requests=[_request(outcome)] if isinstance(outcome, Ask) else None,
-            skip_reason=outcome.because if isinstance(outcome, Stay) else None,
+            skip_reason=_because(outcome, snapshot) if isinstance(outcome, Stay) else None,
             asset_events=events,
             cursor=cursor.text(),
         )
@@ -115,7 +115,8 @@ def _snapshots(
 ) -> Iterator[Snapshot]:
     end = time.monotonic() + tick_s
     while True:
-        yield snapshot_of(watch.states(), traffic.read(), state)
+        view = traffic.read()  # first: it may take longer than a host's state is new
+        yield snapshot_of(watch.states(), view, state)
         left_s = end - time.monotonic()
         if left_s <= 0:
             return
@@ -141,6 +142,12 @@ def _drift(snapshot: Snapshot, plan: Plan) -> tuple[str, ...]:
     last = snapshot.last_plan
     told = last.overrides if last is not None else ()
     return (*host_drift(last, plan, snapshot.states), *changes(told, plan.overrides))
+
+
+def _because(stay: Stay, snapshot: Snapshot) -> str:
+    if snapshot.traffic_error is None:
+        return stay.because
+    return f"{stay.because}. Without the traffic store: {snapshot.traffic_error}"
 
 
 def _recorded(installation: Installation, cursor: Cursor, look: Look, stay: Stay) -> Cursor:

@@ -65,8 +65,10 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def trigger(self) -> str:
         """What a run for this answers to, in words."""
-        moves = [move.reason for move in self.plan.moves[:3]]
-        return "; ".join([*self.drift[:3], *moves, *self._regrants()[:3]])
+        drift = self.drift[:3]
+        reasons = [move.reason for move in self.plan.moves[:3]]
+        news = [reason for reason in reasons if not any(reason in words for words in drift)]
+        return "; ".join([*drift, *news, *self._regrants()[:3]])
 
     def _regrants(self) -> list[str]:
         """Which hosts may have other models awake from now on without being moved."""

@@ -35,6 +35,10 @@ class HostUnreachable(HostError):
     """No answer from an engine host."""
 
 
+class HostDown(HostUnreachable):
+    """Nobody listens at an engine host's address: waiting a moment would not help."""
+
+
 class PlanRefused(HostError):
     """A hotswap command was fenced off: its plan is older than one obeyed, or contradicts it."""
 

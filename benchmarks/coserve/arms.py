@@ -11,7 +11,6 @@ from benchmarks.coserve.instance import Instance
 from benchmarks.coserve.recorded import read_recorded
 from benchmarks.coserve.samples import ArmSamples, CoserveSamples
 from benchmarks.coserve.segment import Load, run_segment
-from benchmarks.coserve.streams import Endpoint
 from benchmarks.coserve.workload import (
     SINGLE,
     SIZES,
@@ -21,6 +20,7 @@ from benchmarks.coserve.workload import (
     bursts,
     window_s,
 )
+from benchmarks.streams import Endpoint
 
 BURSTS = 4
 """In one window."""

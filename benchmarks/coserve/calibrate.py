@@ -4,20 +4,23 @@ The one says how much batch work the bounds leave room for. The other sets the l
 answers, so that bursts are there half of the time on any machine, and the service level.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.coserve.ceiling import ProfilePoint
-from benchmarks.coserve.segment import Load, require_served, run_segment
-from benchmarks.coserve.streams import Endpoint, Stream
-from benchmarks.coserve.workload import Question, Size, bursts, window_s
+from benchmarks.coserve.segment import Load, run_segment
+from benchmarks.coserve.workload import Size, bursts, window_s
 from benchmarks.statistics import median
+from benchmarks.streams import Endpoint, Question, Stream, require_served
 
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _PROFILE_TOKENS = 40
 _BURSTS = 2
 _BURST_TOKENS = 64
 _SEED = 7
+
+Summary = Callable[[Sequence[float]], float]
+"""From samples to one number."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +43,28 @@ def measure_alone(endpoint: Endpoint, size: Size, texts: Sequence[str]) -> Alone
     )
 
 
-def measure_profile(endpoint: Endpoint, slots: int) -> list[ProfilePoint]:
-    """TPOT of batches of these sizes, up to `slots`."""
+def measure_profile(
+    endpoint: Endpoint, slots: int, *, summary: Summary = median
+) -> list[ProfilePoint]:
+    """TPOT of batches of these sizes, up to `slots`; `summary` of the times between tokens."""
     sizes = [size for size in BATCH_SIZES if size <= slots]
-    return [_point(endpoint, size) for size in sizes]
+    return [_point(endpoint, size, summary) for size in sizes]
 
 
-def _point(endpoint: Endpoint, size: int) -> ProfilePoint:
+def _point(endpoint: Endpoint, size: int, summary: Summary) -> ProfilePoint:
     work = iter([Question(f"{n}: what is new?", _PROFILE_TOKENS) for n in range(size)])
     load = Load(f"profile-{size}", batch=work, batch_streams=size, to_the_end=True)
     streams = run_segment(endpoint, load).batch
-    require_served(streams, endpoint)
+    require_served(streams, endpoint.url)
     ttft_s = median([stream.ttft_s for stream in streams])
-    return ProfilePoint(size, shared_tpot_s(streams), ttft_s)
+    return ProfilePoint(size, shared_tpot_s(streams, summary), ttft_s)
 
 
-def shared_tpot_s(streams: Sequence[Stream]) -> float:
-    """Median time between tokens while every stream was beyond its first and before its last."""
+def shared_tpot_s(streams: Sequence[Stream], summary: Summary = median) -> float:
+    """The time between tokens while every stream was beyond its first and before its last."""
     began = max(stream.times[0] for stream in streams)
     ended = min(stream.times[-1] for stream in streams)
-    return median(
+    return summary(
         [
             gap
             for stream in streams

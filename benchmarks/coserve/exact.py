@@ -7,7 +7,8 @@ the batch. In float32 they do not, so every row must come out the same, once, an
 from benchmarks.coserve.arms import Arms
 from benchmarks.coserve.recorded import read_recorded
 from benchmarks.coserve.segment import Load, run_segment
-from benchmarks.coserve.workload import SIZES, Question, bursts
+from benchmarks.coserve.workload import SIZES, bursts
+from benchmarks.streams import Question
 
 _ROWS = 24
 _ROW_TOKENS = 48

@@ -17,12 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from analytics.traffic import TrafficReader
 from benchmarks.coserve.ceiling import ProfilePoint
 from benchmarks.coserve.fleet import CoserveFleets
-from benchmarks.coserve.streams import Endpoint
 from benchmarks.coserve.workload import SIZES
 from benchmarks.servers import Server, until
 from benchmarks.setting import BenchmarkUnable
 from benchmarks.start import START_LIMIT_S, first_answer
 from benchmarks.stock import StockServer
+from benchmarks.streams import Endpoint
 from benchmarks.workspace import Workspace, write_fleet
 from serving.clients.host import HostClient
 from serving.config import HostSettings, StateFolder

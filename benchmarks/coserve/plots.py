@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.coserve.samples import ArmSamples, CoserveSamples, SizeSamples
 from benchmarks.coserve.segment import Segment
-from benchmarks.coserve.streams import Stream
+from benchmarks.streams import Stream
 
 _ARMS = ("alone", "stock", "ours")
 _COLORS = {"alone": "#7a9e3a", "stock": "#c06014", "ours": "#1f6f8b", "batch alone": "#999999"}

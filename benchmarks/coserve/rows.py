@@ -7,9 +7,9 @@ from benchmarks.coserve.gateway_cost import STREAMS
 from benchmarks.coserve.oracle import excess_percent
 from benchmarks.coserve.recorded import Recorded
 from benchmarks.coserve.samples import ArmSamples, CoserveSamples, RowSamples, SizeSamples
-from benchmarks.coserve.streams import Stream
 from benchmarks.figures import Row, Target
 from benchmarks.statistics import mean, median, quantile, ratio
+from benchmarks.streams import Stream
 
 _NAN = float("nan")
 _MS = 1000.0

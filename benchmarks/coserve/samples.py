@@ -6,7 +6,7 @@ from benchmarks.chat import Load
 from benchmarks.coserve.ceiling import ProfilePoint, presence_of
 from benchmarks.coserve.recorded import Recorded
 from benchmarks.coserve.segment import Segment
-from benchmarks.coserve.streams import Stream
+from benchmarks.streams import Stream
 
 
 @dataclass

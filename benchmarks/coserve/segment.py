@@ -13,9 +13,10 @@ from itertools import count
 
 import httpx
 
-from benchmarks.coserve.streams import Endpoint, Stream
-from benchmarks.coserve.workload import Arrival, Question
+from benchmarks.coserve.workload import Arrival
+from benchmarks.open_loop import Due, send_when_due
 from benchmarks.setting import BenchmarkUnable
+from benchmarks.streams import Endpoint, Question, Stream, require_served, stream_client
 
 _LIMIT_S = 180.0
 _SETTLE_S = 1.0
@@ -61,24 +62,12 @@ class Segment:
 def run_segment(endpoint: Endpoint, load: Load) -> Segment:
     """Send the load, watch it. Raises BenchmarkUnable if an interactive request was not served."""
     segment = asyncio.run(_run(endpoint, load))
-    require_served(segment.interactive, endpoint)
+    require_served(segment.interactive, endpoint.url)
     return segment
 
 
-def require_served(streams: Sequence[Stream], endpoint: Endpoint) -> None:
-    """Raise BenchmarkUnable unless every one of them came whole."""
-    for stream in streams:
-        if stream.error is not None or stream.ended_at is None:
-            raise BenchmarkUnable(
-                f"{stream.request_id} was not served: {stream.error}",
-                where=endpoint.url,
-                fix="Look at the servers' logs.",
-            )
-
-
 async def _run(endpoint: Endpoint, load: Load) -> Segment:
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=_LIMIT_S, limits=limits, trust_env=False) as client:
+    async with stream_client(_LIMIT_S) as client:
         pool = _BatchPool(client, endpoint, load)
         async with pool.working():
             await pool.warm()
@@ -93,15 +82,16 @@ async def _run(endpoint: Endpoint, load: Load) -> Segment:
 async def _open_loop(
     client: httpx.AsyncClient, endpoint: Endpoint, load: Load, began: float
 ) -> list[Stream]:
-    streams: list[Stream] = []
-    async with asyncio.TaskGroup() as group:
-        for number, arrival in enumerate(load.arrivals):
-            await asyncio.sleep(max(0.0, began + arrival.at_s - time.monotonic()))
-            stream = Stream(f"{load.name}-i{number}", arrival.question)
-            body = endpoint.body(arrival.question, batch=False, salt=load.name)
-            streams.append(stream)
-            group.create_task(stream.read(client, endpoint.url, body))
-    return streams
+    due = [
+        Due(
+            arrival.at_s,
+            Stream(f"{load.name}-i{number}", arrival.question),
+            endpoint.body(arrival.question, batch=False, salt=load.name),
+        )
+        for number, arrival in enumerate(load.arrivals)
+    ]
+    await send_when_due(client, endpoint.url, due, began)
+    return [each.stream for each in due]
 
 
 class _BatchPool:
@@ -158,4 +148,4 @@ class _BatchPool:
 
     def _check(self) -> None:
         broken = [stream for stream in self.streams if stream.error is not None]
-        require_served(broken, self._endpoint)
+        require_served(broken, self._endpoint.url)

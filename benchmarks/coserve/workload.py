@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from benchmarks.streams import Question
+
 PERIOD_S = 4.5
 """From one burst to the next."""
 PRESENT = 0.5
@@ -36,14 +38,6 @@ class Size:
 SIZES = (Size("light", 2), Size("heavy", 6))
 SINGLE = Size("single", 1)
 """For two hosts: never interactive work on both."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What one request asks for: exactly so many greedy tokens."""
-
-    text: str
-    max_tokens: int
 
 
 @dataclass(frozen=True)

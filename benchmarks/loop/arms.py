@@ -1,17 +1,19 @@
 """The two arms: Turntable's own instance, and vLLM's stock server on the same model."""
 
-import sys
 from abc import ABC, abstractmethod
-from pathlib import Path
 
+from benchmarks.instance import started_instance
 from benchmarks.loop.chat_load import chat_alone_and_side_by_side
-from benchmarks.loop.samples import ChatSamples, Shift
-from benchmarks.loop.shifts import Shifter
-from benchmarks.servers import Server
+from benchmarks.loop.samples import ChatSamples
+from benchmarks.reaction.bursts import react
+from benchmarks.reaction.samples import Reaction
 from benchmarks.start import first_answer
 from benchmarks.stock import StockServer
-from benchmarks.workspace import Workspace, write_fleet
+from benchmarks.workspace import Workspace
 from serving.config import Fleet
+
+SHIFTS = 4
+"""A round."""
 
 
 class Arm(ABC):
@@ -30,7 +32,7 @@ class TurntableArm(Arm):
     name = "turntable"
 
     def __init__(
-        self, workspace: Workspace, fleet: Fleet, samples: ChatSamples, shifts: list[Shift]
+        self, workspace: Workspace, fleet: Fleet, samples: ChatSamples, shifts: list[Reaction]
     ) -> None:
         self._workspace, self._fleet = workspace, fleet
         self._samples, self._shifts = samples, shifts
@@ -38,21 +40,14 @@ class TurntableArm(Arm):
 
     def measure(self) -> None:
         """Take the samples of one round."""
-        url = f"http://{self._fleet.gateway.address}:{self._fleet.gateway.port}"
         chat_model = self._fleet.models[0].name
-        state = self._workspace.state(self._round)
-        fleet_file = self._workspace.root / f"{self._round}.yaml"
-        write_fleet(self._fleet, fleet_file)
-        log = self._workspace.root / f"{self._round}.log"
-        command = [str(Path(sys.executable).parent / "turntable")]
-        command += ["--fleet", str(fleet_file), "--state", str(state.root), "up"]
-        with Server(command, log, self._workspace.environment()) as server:
-            first = first_answer(server, url, chat_model)
-            self._samples.first_token_s.append(first.first_token_at - server.started_at)
-            shifter = Shifter(self._fleet, state, server, self._workspace.say)
-            self._samples.all_ready_s.append(shifter.wait_ready() - server.started_at)
-            chat_alone_and_side_by_side(url, chat_model, self._samples)
-            self._shifts.extend(shifter.shifts())
+        with started_instance(self._workspace, self._fleet, self._round) as instance:
+            first = first_answer(instance.server, instance.gateway, chat_model)
+            started_at = instance.server.started_at
+            self._samples.first_token_s.append(first.first_token_at - started_at)
+            self._samples.all_ready_s.append(instance.wait_ready() - started_at)
+            chat_alone_and_side_by_side(instance.gateway, chat_model, self._samples)
+            self._shifts.extend(react(instance, SHIFTS, burst=1))
 
 
 class StockArm(Arm):

@@ -25,7 +25,7 @@ def write_plots(samples: LoopSamples, folder: Path) -> Path:
         "traffic shift, s",
         {
             "shift": [s.first_token_s for s in samples.shifts],
-            "hotswap": [s.hotswap_s for s in samples.shifts],
+            "hotswap": [s.timeline.parts.hotswap_s for s in samples.shifts],
         },
     )
     _dots(ttft, f"TTFT, {STREAMS} streams, s", {n: _ttft_s(a) for n, a in arms.items()})

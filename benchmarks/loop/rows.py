@@ -37,7 +37,7 @@ def _start(ours: ChatSamples, stock: ChatSamples) -> list[Row]:
 
 def _shifts(samples: LoopSamples) -> list[Row]:
     first_tokens = [shift.first_token_s for shift in samples.shifts]
-    hotswaps = [shift.hotswap_s for shift in samples.shifts]
+    hotswaps = [shift.timeline.parts.hotswap_s for shift in samples.shifts]
     return [
         Row("traffic shift to first token, p50", median(first_tokens), "s"),
         Row("traffic shift to first token, max", quantile(first_tokens, 1.0), "s"),

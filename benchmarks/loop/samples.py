@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from benchmarks.chat import Answer, Load
+from benchmarks.reaction.samples import Reaction
 
 
 @dataclass
@@ -19,22 +20,10 @@ class ChatSamples:
     """Several streams at a time."""
 
 
-@dataclass(frozen=True)
-class Shift:
-    """Traffic came for a model without a replica."""
-
-    model: str
-    first_token_s: float
-    """From sending the request to its first token."""
-    hotswap_s: float
-    """Of that, the hotswap on the engine host."""
-    from_tier: str
-
-
 @dataclass
 class LoopSamples:
     """Both arms, and the shifts that only one of them can do."""
 
     turntable: ChatSamples = field(default_factory=ChatSamples)
     stock: ChatSamples = field(default_factory=ChatSamples)
-    shifts: list[Shift] = field(default_factory=list)
+    shifts: list[Reaction] = field(default_factory=list)

@@ -23,7 +23,7 @@ from orchestration.allocation.traffic_source import Asked, TrafficSource, Traffi
 from orchestration.profiling.record import ProfileRecord
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
-from serving.errors import HostUnreachable
+from serving.errors import HostDown, HostUnreachable
 from serving.wire import BatchSizeProfile, HostState
 
 UNREACHABLE_AFTER_S = 1.0
@@ -61,13 +61,17 @@ def read_state(client: HostClient) -> HostState | None:
     """A host's state; None when it stays without an answer."""
     try:
         for attempt in stamina.retry_context(
-            on=HostUnreachable, timeout=UNREACHABLE_AFTER_S, wait_initial=0.1, wait_max=0.3
+            on=_may_answer_yet, timeout=UNREACHABLE_AFTER_S, wait_initial=0.1, wait_max=0.3
         ):
             with attempt:
                 return client.state()
     except HostUnreachable:
         return None
     raise AssertionError("stamina neither returned nor raised")
+
+
+def _may_answer_yet(error: Exception) -> bool:
+    return isinstance(error, HostUnreachable) and not isinstance(error, HostDown)
 
 
 def take_snapshot(fleet: Fleet, state: StateFolder) -> Snapshot:

@@ -1,7 +1,8 @@
 """Watching the fleet: the latest state of every host, by one long poll a host.
 
 A change on a host is known as soon as the host answers; a host that stops answering is known
-after `UNREACHABLE_AFTER_S`. The threads end by themselves soon after `stop`.
+after `UNREACHABLE_AFTER_S`, and at once where its machine says that nobody listens. The threads end
+by themselves soon after `stop`.
 """
 
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 
 from orchestration.allocation.snapshot import UNREACHABLE_AFTER_S
 from serving.clients.host import HostClient
-from serving.errors import HostError
+from serving.errors import HostDown, HostError
 from serving.wire import HostState
 
 LONG_POLL_S = 1.0
@@ -59,8 +60,9 @@ class FleetWatch:
                     state = client.state(after, LONG_POLL_S if state is not None else 0.0)
                     answered_at = time.monotonic()
                     self._set(host, state)
-                except HostError:
-                    if time.monotonic() - answered_at >= UNREACHABLE_AFTER_S:
+                except HostError as error:
+                    silent_s = time.monotonic() - answered_at
+                    if isinstance(error, HostDown) or silent_s >= UNREACHABLE_AFTER_S:
                         self._set(host, None)
                     state = None
                     self._stopping.wait(RETRY_S)

@@ -1,12 +1,14 @@
 """A client of one engine host, for commands and state (the gateway's data path is its own)."""
 
+import functools
+import ssl
 from types import TracebackType
 from typing import Self
 
 import httpx
 import msgspec
 
-from serving.errors import HostError, HostUnreachable, PlanRefused
+from serving.errors import HostDown, HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     BatchSizeProfile,
     Grant,
@@ -33,6 +35,7 @@ class HostClient:
             base_url=f"http://{address}:{port}",
             headers={"Authorization": f"Bearer {token}"},
             timeout=_ANSWER_S,
+            verify=_certificates(),
         )
 
     def state(self, after: int | None = None, wait_s: float = 0.0) -> HostState:
@@ -128,7 +131,8 @@ class HostClient:
                 method, path, params=params, content=content, timeout=timeout
             )
         except httpx.TransportError as error:
-            raise HostUnreachable(
+            kind = HostDown if _refused_connection(error) else HostUnreachable
+            raise kind(
                 str(error) or type(error).__name__,
                 where=self._where,
                 fix="See whether it runs: turntable status.",
@@ -148,3 +152,18 @@ class HostClient:
                 where=self._where,
                 fix="Check the address and the admin token.",
             )
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Made once a process: httpx would read all of them again for every client."""
+    return httpx.create_ssl_context()
+
+
+def _refused_connection(error: BaseException | None) -> bool:
+    """Whether the operating system said that nobody listens there."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -73,6 +73,8 @@ async def running_gateway(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     ) as session:
         runner = AttemptRunner(pool, HostStreams(session, admin_token), census, fleet.gateway)
+        if fleet.allocation.time_sharing:
+            runner.bind_late(fleet)
         watch = FleetWatch(fleet.hosts, admin_token, session, pool)
         commands = HostCommands(session, admin_token)
         switcher = Switcher(fleet, pool, runner.queues, commands, on_end=metrics.switched)

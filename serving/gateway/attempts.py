@@ -9,13 +9,14 @@ import time
 
 import structlog
 
-from serving.config import GatewaySettings
+from serving.config import Fleet, GatewaySettings
 from serving.errors import HostUnreachable, WireError
 from serving.gateway.census import Census, Whereabouts
 from serving.gateway.failures import no_replica
 from serving.gateway.following import follow
 from serving.gateway.generation import Generation
 from serving.gateway.intake import AttemptEnd, Intake, TokenSink
+from serving.gateway.late_binding import LateBinding
 from serving.gateway.moving import HELD_GRACE_S, PrefillRates, patience_s
 from serving.gateway.pool import Lease, Pool
 from serving.gateway.queues import Place, Queues
@@ -44,6 +45,11 @@ class AttemptRunner:
         self._rates = PrefillRates()
         self.queues = Queues(self._rates)
         """What waits, for whoever switches hosts for it."""
+        self._late: LateBinding | None = None
+
+    def bind_late(self, fleet: Fleet) -> None:
+        """From now on interactive requests wait here for a replica that answers them in time."""
+        self._late = LateBinding(fleet, self._pool, self.queues)
 
     async def run(self, generation: Generation, sink: TokenSink, *, replica_wait_s: float) -> None:
         """See `generation` through. Raises GenerationFailed."""
@@ -86,7 +92,7 @@ class AttemptRunner:
         whereabouts: Whereabouts,
         place: Place,
     ) -> AttemptEnd:
-        with trip.take_reserved() or await self._replica(trip) as lease:
+        with trip.take_reserved() or await self._lease(trip, place) as lease:
             place.taken(lease.host.name)
             request = trip.generation.begin_attempt(step, lease.host.name)
             trip.begin(lease.host.name)
@@ -117,9 +123,11 @@ class AttemptRunner:
             trip.generation.leave()
         return f"{lease.host.name} closed the stream before its end"
 
-    async def _replica(self, trip: Trip) -> Lease:
+    async def _lease(self, trip: Trip, place: Place) -> Lease:
         generation = trip.generation
         try:
+            if self._late is not None and not place.is_answered:
+                return await self._late.lease(place, avoid=trip.avoid, until=trip.replica_by)
             host = await self._pool.replica(
                 generation.model,
                 generation.request_class,

@@ -16,6 +16,10 @@ class ReplicaLoad:
     """With what is held there: it goes on before anything new gets a slot."""
     slots: int
     interactive_cap: int
+    shared: bool = False
+    """It may switch to another model."""
+    wake_s: float | None = None
+    """How long waking the model in question would take here; None: nobody said."""
 
     @property
     def total(self) -> int:
@@ -44,6 +48,25 @@ def pick_replica(
         candidates = elsewhere or candidates
     best = min(candidates, key=lambda r: _preference(r, request_class), default=None)
     return None if best is None else best.host
+
+
+def pick_in_time(
+    replicas: Iterable[ReplicaLoad], *, avoid: Set[str] = frozenset(), piled: Set[str] = frozenset()
+) -> str | None:
+    """The host for an interactive request, None if all of them are `piled`: to wait is better.
+
+    A host of the model's own before shared ones; of shared ones the busiest, so that others become
+    idle and free for another model.
+    """
+    candidates = [replica for replica in replicas if replica.host not in piled]
+    elsewhere = [r for r in candidates if r.host not in avoid and _takes(r, "interactive")]
+    best = min(elsewhere or candidates, key=_own_first, default=None)
+    return None if best is None else best.host
+
+
+def _own_first(replica: ReplicaLoad) -> tuple[bool, bool, int, str]:
+    busy = -replica.interactive if replica.shared else replica.interactive
+    return (replica.shared, not _takes(replica, "interactive"), busy, replica.host)
 
 
 def pick_elsewhere(replicas: Iterable[ReplicaLoad], *, than: str) -> str | None:

@@ -104,6 +104,7 @@ class _Host:
 
     def load(self) -> ReplicaLoad:
         assert self.state is not None
+        awake = self.state.awake_model or ""
         running, waiting = self.state.running, self.state.waiting
         batch = running.batch + waiting.batch + self.state.held
         return ReplicaLoad(
@@ -112,6 +113,8 @@ class _Host:
             batch=self._count("batch", batch),
             slots=self.state.slots,
             interactive_cap=self.state.interactive_cap,
+            shared=len(self.state.grant) > 1,
+            wake_s=self.state.wake_s.get(awake),
         )
 
     def _count(self, request_class: RequestClass, reported: int) -> int:
@@ -159,11 +162,11 @@ class Pool:
         self._room = asyncio.Event()
         """The same, or a lease was closed: one that waits for a slot looks again."""
         self._ask_again: Callable[[str], None] = lambda _host: None
-        self._on_change: Callable[[], None] = lambda: None
+        self._on_change: list[Callable[[], None]] = []
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Call `call()` when a host has reported, is lost, or has less to do."""
-        self._on_change = call
+        """From now on call `call()` when a host has reported, is lost, or has less to do."""
+        self._on_change.append(call)
 
     def on_doubt(self, ask_again: Callable[[str], None]) -> None:
         """Call `ask_again(host)` when a host's report turns out to be stale."""
@@ -200,6 +203,14 @@ class Pool:
         """Names of the hosts that serve `model` now."""
         return [name for name, entry in self._hosts.items() if entry.serves(model)]
 
+    def loads(self, model: str) -> list[ReplicaLoad]:
+        """What every replica of `model` carries now."""
+        return [entry.load() for entry in self._hosts.values() if entry.serves(model)]
+
+    def settings(self, host: str) -> HostSettings:
+        """Where a host is."""
+        return self._hosts[host].settings
+
     def hosts(self) -> list[HostView]:
         """All hosts, in the fleet file's order."""
         return [entry.view() for entry in self._hosts.values()]
@@ -216,7 +227,7 @@ class Pool:
         Raises TimeoutError. The caller leases it before its next await.
         """
         while True:
-            loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+            loads = self.loads(model)
             name = pick_replica(loads, request_class, avoid=avoid)
             if name is not None:
                 return self._hosts[name].settings
@@ -230,7 +241,7 @@ class Pool:
         Whoever is first in line has it leased before the next one looks.
         """
         while True:
-            loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+            loads = self.loads(model)
             name = pick_elsewhere(loads, than=than)
             if name is not None:
                 return self.lease(self._hosts[name].settings, "batch")
@@ -238,7 +249,7 @@ class Pool:
 
     def load_elsewhere(self, model: str, *, than: str) -> int:
         """Requests on the least busy replica other than the host `than`; 0 without one."""
-        loads = [e.load() for e in self._hosts.values() if e.serves(model)]
+        loads = self.loads(model)
         return min((load.total for load in loads if load.host != than), default=0)
 
     def lease(self, host: HostSettings, request_class: RequestClass) -> Lease:
@@ -273,7 +284,8 @@ class Pool:
     def _announce_room(self) -> None:
         self._room.set()
         self._room = asyncio.Event()
-        self._on_change()
+        for call in self._on_change:
+            call()
 
 
 def unreachable(host: HostSettings, why: str) -> HostUnreachable:

@@ -47,11 +47,11 @@ class Queues:
         self._lines: dict[str, _Line] = {}
         self._on_host: defaultdict[str, set[Place]] = defaultdict(set)
         """Interactive ones only."""
-        self._on_change: Callable[[], None] = lambda: None
+        self._on_change: list[Callable[[], None]] = []
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Call `call()` whenever a generation waits, is answered, or leaves a host."""
-        self._on_change = call
+        """From now on call `call()` when a generation waits, is answered, or leaves a host."""
+        self._on_change.append(call)
 
     def place(
         self, model: str, request_class: RequestClass, kept_tokens: Callable[[], int]
@@ -79,6 +79,10 @@ class Queues:
         """Interactive generations on `host` without a first token."""
         return sum(not place.is_answered for place in self._on_host[host])
 
+    def prompt_work_s(self, host: str) -> float:
+        """To compute the prompts of the interactive ones on `host` without a first token."""
+        return sum(self._compute_s(p) for p in self._on_host[host] if not p.is_answered)
+
     def resume_s(self, host: str) -> float:
         """How long it takes to compute again what the interactive ones on `host` have computed."""
         return sum(self._compute_s(place) for place in self._on_host[host] if place.is_answered)
@@ -96,7 +100,8 @@ class Queues:
 
     def changed(self) -> None:
         """Tell who wants to know."""
-        self._on_change()
+        for call in self._on_change:
+            call()
 
 
 class Place:

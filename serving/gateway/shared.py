@@ -33,14 +33,14 @@ def shared_hosts(
 ) -> list[SharedHost]:
     """The hosts that answer. `barred`: models that a host has just failed to wake."""
     return [
-        _shared(view, queues.unanswered(view.name), told.get(view.name), barred.get(view.name))
+        _shared(view, queues, told.get(view.name), barred.get(view.name))
         for view in views
         if view.answers
     ]
 
 
 def _shared(
-    view: HostView, unanswered: int, told: Told | None, barred: frozenset[str] | None
+    view: HostView, queues: Queues, told: Told | None, barred: frozenset[str] | None
 ) -> SharedHost:
     state = view.state
     assert state is not None
@@ -54,7 +54,8 @@ def _shared(
         unused_for_s=view.unused_for_s,
         interactive=view.interactive,
         batch=view.batch,
-        unanswered=unanswered,
+        unanswered=queues.unanswered(view.name),
+        resume_s=queues.resume_s(view.name),
         wake_s=state.wake_s,
     )
 

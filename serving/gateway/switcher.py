@@ -22,6 +22,8 @@ from serving.wire import SwapReport, SwitchCommand
 
 LOOK_AT_MOST_EVERY_S = 0.01
 """So that a burst is one question, however many requests it has."""
+PAUSE_PER_LOOK = 9.0
+"""In a large fleet a look takes longer: the pause after it is so many times as long."""
 BARRED_S = 30.0
 """A host that failed to wake a model is not told to again for so long: others may be."""
 
@@ -58,14 +60,19 @@ class Switcher:
             while True:
                 await self._wait(ask_again_s)
                 self._look.clear()
+                began_at = time.monotonic()
                 ask_again_s = self.look()
-                await asyncio.sleep(LOOK_AT_MOST_EVERY_S)
+                took_s = time.monotonic() - began_at
+                await asyncio.sleep(max(LOOK_AT_MOST_EVERY_S, PAUSE_PER_LOOK * took_s))
         finally:
             for task in self._tasks:
                 task.cancel()
 
     def look(self) -> float | None:
         """Ask the rule and send what it decides; after how long to ask again at the latest."""
+        waiting = queued(self._fleet, self._queues)
+        if not waiting:
+            return None
         views = self._pool.hosts()
         self._told = {
             view.name: told
@@ -75,7 +82,7 @@ class Switcher:
         if not any(view.shared for view in views):
             return None
         hosts = shared_hosts(views, self._queues, self._told, self._barred())
-        decision = decide(hosts, queued(self._fleet, self._queues))
+        decision = decide(hosts, waiting)
         for switch in decision.switches:
             self._send(switch)
         return decision.ask_again_s

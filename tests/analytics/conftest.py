@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from analytics.errors import StoreError
+from analytics.events import EVENT_TYPES, Event
 from analytics.traffic import TrafficReader
 from analytics.writer import EventWriter
 from tests.ports import free_ports
@@ -75,6 +76,12 @@ class StoreProcess:
     def writer(self, **settings: int) -> EventWriter:
         return EventWriter(ADDRESS, self.port, TOKEN, source="tests", **settings)
 
+    def empty(self) -> None:
+        """Leave no event in its tables."""
+        with self.reader() as reader:
+            for event_type in EVENT_TYPES:
+                reader.query(f"DELETE FROM {event_type.table}")
+
     def count(self, table: str) -> int:
         with self.reader() as reader:
             return int(reader.query(f"SELECT count(*) AS n FROM {table}")["n"][0])
@@ -85,6 +92,15 @@ class StoreProcess:
             return self.count(table)
         except StoreError:
             return 0
+
+
+def record(store: StoreProcess, *events: Event) -> None:
+    """Have events in the store before going on."""
+    writer = store.writer()
+    for event in events:
+        writer.append(event)
+    writer.close(timeout_s=60)
+    assert writer.dropped == 0
 
 
 @pytest.fixture

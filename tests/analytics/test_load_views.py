@@ -6,11 +6,11 @@ import time
 import pytest
 
 from analytics.errors import StoreUnreachable
-from analytics.events import EVENT_TYPES, Event
+from analytics.events import Event
 from analytics.forecast import BUCKET_S, LoadForecast, OfferedLoad
 from analytics.history import LATE_S, LoadHistory
 from analytics.traffic import TrafficReader
-from tests.analytics.conftest import StoreProcess
+from tests.analytics.conftest import StoreProcess, record
 from tests.analytics.samples import arrived, ended, gateway_sample, swap
 
 AHEAD_S = 60.0
@@ -20,18 +20,8 @@ AHEAD_S = 60.0
 @pytest.fixture
 def store(shared_store: StoreProcess) -> StoreProcess:
     """A running store whose tables are empty."""
-    with shared_store.reader() as reader:
-        for event_type in EVENT_TYPES:
-            reader.query(f"DELETE FROM {event_type.table}")
+    shared_store.empty()
     return shared_store
-
-
-def record(store: StoreProcess, *events: Event) -> None:
-    writer = store.writer()
-    for event in events:
-        writer.append(event)
-    writer.close(timeout_s=60)
-    assert writer.dropped == 0
 
 
 def request(number: int, from_s: float, to_s: float | None, **changes: object) -> list[Event]:
@@ -100,7 +90,7 @@ def test_arrivals_by_slot(store: StoreProcess) -> None:
     record(store, *[e for n, at in enumerate((10.0, 899.0, 900.0)) for e in request(n, at, None)])
     with store.reader() as reader:
         rows = reader.query("FROM arrivals_by_slot(0.0, 2000.0, 900.0)")
-    assert rows.select("slot", "arrivals").rows() == [(0, 2.0), (1, 1.0)]
+    assert rows.select("bucket", "arrivals").rows() == [(0, 2.0), (1, 1.0)]
 
 
 def test_the_store_and_the_simulator_count_and_forecast_the_same(store: StoreProcess) -> None:

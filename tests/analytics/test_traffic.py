@@ -5,10 +5,9 @@ import time
 import polars
 import pytest
 
-from analytics.events import EVENT_TYPES, Event
 from analytics.swap_activity import swap_activity
 from analytics.traffic import ModelTraffic
-from tests.analytics.conftest import StoreProcess
+from tests.analytics.conftest import StoreProcess, record
 from tests.analytics.samples import (
     NOW,
     arrived,
@@ -29,18 +28,8 @@ AHEAD_S = 60.0
 @pytest.fixture
 def store(shared_store: StoreProcess) -> StoreProcess:
     """A running store whose tables are empty."""
-    with shared_store.reader() as reader:
-        for event_type in EVENT_TYPES:
-            reader.query(f"DELETE FROM {event_type.table}")
+    shared_store.empty()
     return shared_store
-
-
-def record(store: StoreProcess, *events: Event) -> None:
-    writer = store.writer()
-    for event in events:
-        writer.append(event)
-    writer.close(timeout_s=60)
-    assert writer.dropped == 0
 
 
 def traffic_of(store: StoreProcess, model: str, request_class: str) -> ModelTraffic:

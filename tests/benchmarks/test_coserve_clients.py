@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from benchmarks.coserve.rows import harmed
 from benchmarks.coserve.segment import Load, run_segment
-from benchmarks.coserve.streams import Endpoint
 from benchmarks.coserve.workload import (
     SIZES,
     Question,
@@ -23,6 +22,7 @@ from benchmarks.coserve.workload import (
 )
 from benchmarks.servers import free_ports
 from benchmarks.setting import BenchmarkUnable
+from benchmarks.streams import Endpoint
 
 LIGHT, _ = SIZES
 TEXTS = ["one", "two", "three"]

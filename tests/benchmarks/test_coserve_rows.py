@@ -20,13 +20,13 @@ from benchmarks.coserve.samples import (
     TwoHostSamples,
 )
 from benchmarks.coserve.segment import Segment
-from benchmarks.coserve.streams import Stream
 from benchmarks.coserve.workload import (
     SIZES,
     Question,
 )
 from benchmarks.figures import Row
 from benchmarks.setting import BenchmarkUnable
+from benchmarks.streams import Stream
 from benchmarks.workspace import write_fleet
 from serving.config import Fleet, load_fleet
 

@@ -9,10 +9,11 @@ from benchmarks.chat import Answer, Load
 from benchmarks.loop.fleet import bench_fleet
 from benchmarks.loop.plots import write_plots
 from benchmarks.loop.rows import rows_of
-from benchmarks.loop.samples import ChatSamples, LoopSamples, Shift
+from benchmarks.loop.samples import ChatSamples, LoopSamples
 from benchmarks.setting import BenchmarkUnable, Setting
 from benchmarks.workspace import Workspace, write_fleet
 from serving.config import Fleet, StateFolder, load_fleet
+from tests.benchmarks.reactions import reaction
 
 DEFAULT_FLEET = Path(__file__).parents[2] / "config" / "fleet.yaml"
 
@@ -38,7 +39,7 @@ def samples() -> LoopSamples:
         single=[answer(0.1, 50)],
         side_by_side=[Load([answer(0.4, 20)], 0.11)],
     )
-    shifts = [Shift("b", 3.0, 0.5, "asleep"), Shift("a", 5.0, 0.7, "asleep")]
+    shifts = [reaction("b", first_token_s=3.0, hotswap_s=0.5), reaction("a", 5.0, 0.7)]
     return LoopSamples(ours, stock, shifts)
 
 

@@ -14,12 +14,13 @@ pytestmark = pytest.mark.vllm
 CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
 
 
-@pytest.fixture
-def shared(pool: Pool) -> Iterator[Pool]:
+@pytest.fixture(scope="module")
+def shared(running_pool: Pool) -> Iterator[Pool]:
     """A host shared by `exact` and `other`; the other host is killed, and back afterwards."""
+    pool = running_pool
     if pool.host("host-0").state().tiers["other"] != "asleep":
         pool.swap("host-0", "other")
-        pool.swap("host-0", "exact")
+    pool.swap("host-0", "exact")
     grant(pool, "host-0", "exact", "other")
     until(lambda: granted(pool, "host-0") == ["exact", "other"], "the gateway knows the grant")
     pool.kill_host("host-1")
@@ -27,8 +28,8 @@ def shared(pool: Pool) -> Iterator[Pool]:
     yield pool
     pool.start_host("host-1")
     grant(pool, "host-0", "exact")
-    pool.swap("host-0", "exact")
     pool.wait_serving("host-1")
+    pool.swap("host-0", "exact")
     until(lambda: pool.replicas("exact") == 2, "the gateway sees both replicas")
 
 

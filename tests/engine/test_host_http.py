@@ -13,7 +13,7 @@ from serving.clients.host import HostClient
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
 from serving.engine.decisions.limits import CPU_PROMPTS
-from serving.errors import HostError, HostUnreachable, PlanRefused
+from serving.errors import HostDown, HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     WIRE_HEADER,
     WIRE_VERSION,
@@ -337,7 +337,13 @@ def test_a_long_poll_without_news_answers_after_its_wait(host: FakeHost) -> None
 
 
 def test_commands_need_the_token(host: FakeHost) -> None:
-    for method, path in (("GET", "/state"), ("PUT", "/awake"), ("POST", "/generate")):
+    for method, path in (
+        ("GET", "/state"),
+        ("PUT", "/awake"),
+        ("PUT", "/grant"),
+        ("POST", "/switch"),
+        ("POST", "/generate"),
+    ):
         assert httpx.request(method, host.url + path).status_code == 401
     with HostClient(host.address, host.port, "wrong") as client, pytest.raises(HostError):
         client.state()
@@ -392,8 +398,8 @@ def test_what_happens_is_counted_and_recorded(host: FakeHost) -> None:
     )
 
 
-def test_a_host_that_is_not_there_is_unreachable() -> None:
+def test_a_host_that_is_not_there_is_down() -> None:
     with HostClient("127.0.0.1", free_ports(1)[0], "token") as client:
         assert not client.ready()
-        with pytest.raises(HostUnreachable):
+        with pytest.raises(HostDown):
             client.state()

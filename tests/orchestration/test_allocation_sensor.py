@@ -18,6 +18,7 @@ from orchestration.allocation_sensor import allocation_sensor
 from orchestration.hotswaps import grants
 from orchestration.names import ALLOCATION_TAGS, TRIGGER_TAG, serving_key
 from serving.wire import SwapCommand
+from tests.analytics.conftest import StoreProcess
 from tests.orchestration.conftest import Rig, RigMaker
 
 AB: dict[str, dict[str, int]] = {"a": {"min_replicas": 1, "max_replicas": 2}, "b": {}}
@@ -82,6 +83,20 @@ def test_a_content_fleet_is_left_alone_and_the_tick_says_why(
     assert not result.run_requests
     assert "nothing to move" in reason(result)
     assert "a stays at 2 replicas" in reason(result)
+
+
+def test_a_tick_without_the_traffic_store_goes_on_and_says_so(
+    make_rig: RigMaker, instance: dg.DagsterInstance, traffic_store: StoreProcess
+) -> None:
+    rig = make_rig(AB, TWO_A)
+    settle(rig)
+    traffic_store.stop(9)
+    try:
+        result = tick(rig, instance)
+    finally:
+        traffic_store.start()
+    assert "nothing to move" in reason(result)
+    assert "Without the traffic store" in reason(result)
 
 
 def test_requests_that_begin_to_wait_end_the_tick_at_once(

@@ -63,6 +63,12 @@ def test_another_situation_is_asked_for_without_a_pause() -> None:
     assert other.cursor.times == 1
 
 
+def test_a_trigger_says_once_what_an_override_and_its_move_say() -> None:
+    came = situation(MOVE, drift=("override: b waits", "h is back with a"))
+
+    assert came.trigger == "override: b waits; h is back with a"
+
+
 def test_evaluations_are_recorded_when_words_change_and_now_and_then() -> None:
     few = msgspec.structs.replace(situation().plan, verdicts={"a": "stays for 2 waiting"})
     more = msgspec.structs.replace(few, verdicts={"a": "stays for 35.5 waiting"})

@@ -19,7 +19,8 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="Which: `loop`, the whole loop, `swap`, hotswaps, `coserve`, both classes, or "
+            help="Which: `loop`, the whole loop, `swap`, hotswaps, `coserve`, both classes, "
+            "`reaction`, to bursts, `failover`, of killed hosts, `calibrate`, the simulator, or "
             "`plan`, the planner alone."
         ),
     ],
@@ -27,6 +28,9 @@ def bench(
     plots: Annotated[Path | None, typer.Option(help="Write plots into this folder.")] = None,
     prompts: Annotated[
         Path | None, typer.Option(help="coserve: ask these, JSON lines of a prompt set.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="calibrate: send a slice of this Parquet file of requests.")
     ] = None,
     strict: Annotated[bool, typer.Option(help="Exit 1 when a target is missed.")] = False,
     force: Annotated[bool, typer.Option(help="Measure beside a running instance.")] = False,
@@ -50,6 +54,7 @@ def bench(
             fleet_file=chosen.fleet_file,
             state=chosen.state,
             prompts=prompts,
+            trace=trace,
         )
     if strict and any(row.met is False for row in result.rows):
         raise typer.Exit(FAILED)

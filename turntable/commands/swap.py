@@ -21,7 +21,7 @@ def swap(
 ) -> None:
     """Make MODEL the awake model of a host, and show how long each phase took.
 
-    The allocation sensor may move it again when the traffic says so.
+    The allocation sensor may move it again when the traffic says so; turntable plan pin keeps it.
     """
     from serving.clients.host import HostClient
 

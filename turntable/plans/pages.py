@@ -66,7 +66,7 @@ def _moves(plan: Plan) -> Iterator[RenderableType]:
 
 def _hosts(hosts: list[HostExplained]) -> Table:
     table = Table(box=None)
-    for heading in ("host", "now", "may have awake", "not to be moved: it"):
+    for heading in ("host", "now", "may have awake", "not movable because it"):
         table.add_column(heading)
     for host in hosts:
         awake = host.awake_model or "nothing"

@@ -82,7 +82,8 @@ def _dagster(fleet: Fleet) -> list[Program]:
     workspace = ("--workspace", str(repository() / "dagster_home" / "workspace.yaml"))
     module = ("--module-name", "orchestration.definitions", "--location-name", "turntable")
     quiet, json = ("--log-level", "warning"), ("--log-format", "json")
-    code = (*python, "dagster", "api", "grpc", *endpoint, str(code_port), *module, *quiet, *json)
+    server = (*python, "orchestration.code_server", *endpoint, str(code_port))
+    code = (*server, *module, *quiet, *json)
     pages = (*python, "dagster_webserver", *endpoint, str(port), *workspace)
     daemon = (*python, "dagster._daemon", "run", *workspace, *quiet, *json)
     return [

@@ -108,18 +108,18 @@ ORDER BY bucket;
 -- Arrivals in slots of slot_s seconds, for the shape of days and weeks.
 CREATE OR REPLACE MACRO arrivals_by_slot(since_s, until_s, slot_s) AS TABLE
 SELECT
-    floor(arrived_at / slot_s)::BIGINT AS slot,
+    floor(arrived_at / slot_s)::BIGINT AS bucket,
     model,
     request_class,
     count(*)::DOUBLE AS arrivals
 FROM request_arrivals
 WHERE arrived_at >= since_s AND arrived_at < until_s
 GROUP BY ALL
-ORDER BY slot;
+ORDER BY bucket;
 
--- Batch requests that have not ended, one row a model. Of those without a recorded end only as
--- many as the gateway has now, the latest. due_requests_per_s: the least rate at which all
--- deadlines are kept, taking the earliest first.
+-- Batch requests of the last day that have not ended, one row a model. Of those without a recorded
+-- end only as many as the gateway has now, the latest. due_requests_per_s: the least rate at which
+-- all deadlines are kept, taking the earliest first.
 CREATE OR REPLACE VIEW batch_backlog AS
 WITH clock AS (
     SELECT epoch(now()) AS now_s
@@ -130,7 +130,10 @@ unended AS (
         arrived_at + deadline_s AS deadline_at,
         row_number() OVER (PARTITION BY model ORDER BY arrived_at DESC) AS place
     FROM request_arrivals
-    WHERE request_class = 'batch' AND request_id NOT IN (SELECT request_id FROM requests)
+    WHERE request_class = 'batch' AND arrived_at > epoch(now()) - 86400
+        AND request_id NOT IN (
+            SELECT request_id FROM requests WHERE ended_at > epoch(now()) - 86400
+        )
 ),
 present AS (
     SELECT unended.model, deadline_at

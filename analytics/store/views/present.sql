@@ -22,9 +22,10 @@ since AS (
     FROM request_arrivals AS arrival
     CROSS JOIN clock
     LEFT JOIN latest USING (model, request_class)
-    WHERE arrival.arrived_at > coalesce(latest.sampled_at, now_s - 5)
+    WHERE arrival.arrived_at > epoch(now()) - 5  -- without joins: skips all that is older
+        AND arrival.arrived_at > coalesce(latest.sampled_at, now_s - 5)
         AND arrival.request_id NOT IN (
-            SELECT request_id FROM requests WHERE ended_at > now_s - 10
+            SELECT request_id FROM requests WHERE ended_at > epoch(now()) - 10
         )
     GROUP BY ALL
 )

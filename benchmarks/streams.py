@@ -2,13 +2,22 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import httpx
 import msgspec
 
 from benchmarks.chat import Chunk, chat_body
-from benchmarks.coserve.workload import Question
+from benchmarks.setting import BenchmarkUnable
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one request asks for: exactly so many greedy tokens."""
+
+    text: str
+    max_tokens: int
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,16 @@ class Endpoint:
         body = chat_body(self.model, question.text, question.max_tokens)
         body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
         return body | {"cache_salt": salt} | (self.batch_fields if batch else {})
+
+
+def stream_client(limit_s: float) -> httpx.AsyncClient:
+    """A client for any number of streams at once, each with a connection of its own.
+
+    A kept connection that the server closes just when it is taken again would look like a request
+    that was lost.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncClient(timeout=limit_s, limits=limits, trust_env=False)
 
 
 @dataclass
@@ -98,3 +117,14 @@ class Stream:
         until = sum(at < ended for at in self.times)
         at = [0, *self.counts]
         return at[until] - at[before]
+
+
+def require_served(streams: Sequence[Stream], where: str) -> None:
+    """Raise BenchmarkUnable unless every one of them came whole."""
+    for stream in streams:
+        if stream.error is not None or stream.ended_at is None:
+            raise BenchmarkUnable(
+                f"{stream.request_id} was not served: {stream.error}",
+                where=where,
+                fix="Look at the servers' logs.",
+            )

@@ -1,0 +1,26 @@
+"""From samples to rows. Pure."""
+
+from collections.abc import Sequence
+
+from benchmarks.figures import Row, Target
+from benchmarks.reaction.samples import Reaction
+from benchmarks.statistics import median, quantile
+from benchmarks.timeline import part_rows
+
+_WHAT = "burst to first token"
+
+
+def rows_of(reactions: Sequence[Reaction]) -> list[Row]:
+    """The reaction, and its parts in their order."""
+    first_tokens_s = [each.first_token_s for each in reactions]
+    slowest_s = [each.slowest_first_token_s for each in reactions]
+    after_s = [each.after_hotswap_s for each in reactions]
+    return [
+        Row(f"{_WHAT}, p50", median(first_tokens_s), "s", Target("<=", 5.0)),
+        Row(f"{_WHAT}, p95", quantile(first_tokens_s, 0.95), "s", Target("<=", 8.0)),
+        Row("bursts", len(reactions), "count"),
+        *part_rows(_WHAT, [each.timeline.parts for each in reactions]),
+        Row(f"{_WHAT}, after the hotswap, p50", median(after_s), "s"),
+        Row(f"{_WHAT}, after the hotswap, p95", quantile(after_s, 0.95), "s"),
+        Row("burst to the first token of its last request, p50", median(slowest_s), "s"),
+    ]

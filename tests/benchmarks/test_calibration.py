@@ -1,0 +1,121 @@
+"""The calibration benchmark's pure parts: its traces, what is fitted, what is compared."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.calibration.fitting import assumptions, fitted_prefill_s, fitted_steps
+from benchmarks.calibration.fleet import TENANTS, calibration_fleet
+from benchmarks.calibration.plots import write_plots
+from benchmarks.calibration.predicted import as_answered, predict
+from benchmarks.calibration.rows import Outcome, off, rows_of
+from benchmarks.calibration.samples import Answered, CalibrationSamples, Prefill, Swapped
+from benchmarks.calibration.workload import DURATION_S, made_trace, small_slice
+from benchmarks.coserve.ceiling import ProfilePoint
+from benchmarks.setting import BenchmarkUnable
+from serving.config import Fleet, load_fleet
+from simulation.trace import Trace
+
+DEFAULT_FLEET = Path(__file__).parents[2] / "config" / "fleet.yaml"
+STEP_S, TOKEN_S, PROMPT_TOKEN_S = 0.015, 0.001, 0.0008
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return calibration_fleet(load_fleet(DEFAULT_FLEET))
+
+
+def answered(arrived_s: float, model: str, ttft_s: float = 0.2) -> Answered:
+    return Answered(arrived_s, model, False, 100, 20, ttft_s, 0.02, arrived_s + ttft_s + 0.4)
+
+
+def samples(fleet: Fleet, swaps: list[Swapped] | None = None) -> CalibrationSamples:
+    names = [model.name for model in fleet.models]
+    requests = [answered(float(second), names[second // 20 % 2]) for second in range(80)]
+    requests.append(answered(30.0, names[3], ttft_s=2.0))
+    return CalibrationSamples(
+        answered=requests,
+        swaps=[Swapped("asleep", 0.3, 1.2)] if swaps is None else swaps,
+        profile=[ProfilePoint(size, STEP_S + TOKEN_S * size) for size in (1, 2, 4, 8)],
+        prefills=[Prefill(100, 100 * (PROMPT_TOKEN_S + STEP_S / 128))],
+        slots=32,
+    )
+
+
+def test_a_made_trace_has_every_model_both_classes_and_is_the_same_each_time() -> None:
+    trace, again = made_trace(TENANTS), made_trace(TENANTS)
+    assert set(trace.model.tolist()) == set(range(TENANTS))
+    assert 0 < trace.batch.sum() < len(trace)
+    assert np.array_equal(trace.arrival_s, again.arrival_s)
+
+
+def test_a_slice_keeps_who_asks_when_and_is_short_and_small() -> None:
+    rows = 4000
+    numbers = np.arange(rows)
+    recorded = Trace(
+        models=[f"m{n}" for n in range(10)],
+        arrival_s=numbers * 7.0,
+        model=numbers % 10,
+        input_tokens=np.full(rows, 2000),
+        output_tokens=np.full(rows, 900),
+        batch=numbers % 5 == 0,
+    )
+    small = small_slice(recorded, TENANTS)
+    assert (small.arrival_s[0], small.arrival_s[-1]) == (0.0, pytest.approx(DURATION_S))
+    assert set(small.model.tolist()) == set(range(TENANTS))
+    assert small.input_tokens.max() <= 240
+    assert small.output_tokens.max() <= 64
+
+
+def test_a_linear_profile_is_found_again() -> None:
+    points = [ProfilePoint(size, STEP_S + TOKEN_S * size) for size in (1, 2, 4, 8)]
+    assert fitted_steps(points) == pytest.approx((STEP_S, TOKEN_S))
+
+
+def test_a_profile_that_falls_is_taken_as_flat() -> None:
+    assert fitted_steps([ProfilePoint(1, 0.02), ProfilePoint(8, 0.01)]) == (
+        pytest.approx(0.015),
+        0.0,
+    )
+
+
+def test_a_prompts_token_costs_what_it_took_less_its_part_of_a_step() -> None:
+    prefills = [Prefill(128, 0.128), Prefill(64, 0.064)]
+    assert fitted_prefill_s(prefills, step_s=0.0128) == pytest.approx(0.001 - 0.0001)
+
+
+def test_a_trace_that_needed_no_hotswap_calibrates_nothing(fleet: Fleet) -> None:
+    with pytest.raises(BenchmarkUnable, match="host memory"):
+        assumptions(samples(fleet, swaps=[]), fleet)
+
+
+def test_the_simulator_is_given_every_request_and_ends_them_all(fleet: Fleet) -> None:
+    found = samples(fleet)
+    replayed = predict(found, fleet, assumptions(found, fleet))
+    predicted = [as_answered(request, fleet) for request in replayed.requests]
+    assert len(predicted) == len(found.answered)
+    assert {each.model for each in predicted} == {each.model for each in found.answered}
+    assert all(each.ended_s < float("inf") for each in predicted)
+
+
+def test_a_prediction_within_a_fifth_is_good(fleet: Fleet) -> None:
+    assumed = assumptions(samples(fleet), fleet)
+    real = Outcome([answered(0.0, "a", ttft_s=1.0)], swaps=10)
+    near = Outcome([answered(0.0, "a", ttft_s=1.15)], swaps=12)
+    met = {row.figure: row.met for row in rows_of(real, near, assumed)}
+    assert met["TTFT p50, error of the prediction"] is True
+    assert met["swaps, error of the prediction"] is True
+    far = Outcome([answered(0.0, "a", ttft_s=0.7)], swaps=13)
+    met = {row.figure: row.met for row in rows_of(real, far, assumed)}
+    assert met["TTFT p50, error of the prediction"] is False
+    assert met["swaps, error of the prediction"] is False
+
+
+def test_nothing_predicted_for_nothing_is_right() -> None:
+    assert off(0.0, 0.0) == 0.0
+
+
+def test_a_plot_is_written(tmp_path: Path) -> None:
+    outcome = Outcome([answered(0.0, "a")], swaps=0)
+    assert write_plots(outcome, outcome, tmp_path).read_bytes().startswith(b"\x89PNG")
