@@ -35,6 +35,7 @@ class MoveCost:
     def grants_s(self, place: Place, grants: Sequence[tuple[str, ...]]) -> list[float]:
         """Of giving `place` each of `grants`; nothing for the one that it has."""
         had, disturbed_s = frozenset(place.grant), self.disturbed_s(place)
+        wakes_s = {model: self.swap_s(place, model) for model in {m for g in grants for m in g}}
         found = []
         for grant in grants:
             if place.model in grant:
@@ -42,6 +43,5 @@ class MoveCost:
             elif place.excluded and not place.excluded.keys().isdisjoint(grant):
                 found.append(IMPOSSIBLE_S)
             else:
-                swap_s = min([self.swap_s(place, model) for model in grant])
-                found.append(swap_s + disturbed_s)
+                found.append(min(map(wakes_s.__getitem__, grant)) + disturbed_s)
         return found
