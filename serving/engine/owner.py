@@ -14,6 +14,7 @@ import structlog
 
 from serving.engine import records
 from serving.engine.decisions import HostDecisions
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.engines import Engines
 from serving.engine.metrics import HostMetrics
@@ -38,7 +39,7 @@ from serving.wire import (
     TierReport,
 )
 
-_GenerationEffect = ev.Admit | ev.Hold | ev.Release | ev.Halt | ev.Close | ev.Evicted
+_GenerationEffect = fx.Admit | fx.Hold | fx.Release | fx.Halt | fx.Close | fx.Evicted
 
 log = structlog.get_logger(__name__)
 
@@ -153,66 +154,66 @@ class HostOwner:
         self._answers[ticket] = asyncio.get_running_loop().create_future()
         return ticket, self._answers[ticket]
 
-    def _perform_all(self, effects: list[ev.Effect]) -> None:
+    def _perform_all(self, effects: list[fx.Effect]) -> None:
         for effect in effects:
             self._perform(effect)
         self.changed()
 
-    def _perform(self, effect: ev.Effect) -> None:
+    def _perform(self, effect: fx.Effect) -> None:
         match effect:
-            case ev.Admit() | ev.Hold() | ev.Release() | ev.Halt() | ev.Close() | ev.Evicted():
+            case fx.Admit() | fx.Hold() | fx.Release() | fx.Halt() | fx.Close() | fx.Evicted():
                 self._on_generation(effect)
-            case ev.Steer(model, steering):
+            case fx.Steer(model, steering):
                 self._steering.send(model, steering)
-            case ev.Fetch() | ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+            case fx.Fetch() | fx.Sleep() | fx.Wake() | fx.Check() | fx.Stop():
                 self._spawn(self._step(effect))
-            case ev.Move():
+            case fx.Move():
                 self._spawn(self._move(effect))
-            case ev.DrainTimer() | ev.HandBackTimer() | ev.RetryTimer():
+            case fx.DrainTimer() | fx.HandBackTimer() | fx.RetryTimer():
                 self._set_timer(effect)
-            case ev.RememberPlan() | ev.RememberProfile():
+            case fx.RememberPlan() | fx.RememberProfile():
                 self._remember(effect)
-            case ev.Answer():
+            case fx.Answer():
                 self._answer(effect)
-            case ev.SwapEnded(command, report):
+            case fx.SwapEnded(command, report):
                 self._swap_ended(command, report)
-            case ev.ShutDown():
+            case fx.ShutDown():
                 self.ended.set()
 
-    def _set_timer(self, effect: ev.DrainTimer | ev.HandBackTimer | ev.RetryTimer) -> None:
+    def _set_timer(self, effect: fx.DrainTimer | fx.HandBackTimer | fx.RetryTimer) -> None:
         match effect:
-            case ev.DrainTimer(step, after_s):
+            case fx.DrainTimer(step, after_s):
                 self._later(after_s, ev.DrainExpired(step))
-            case ev.HandBackTimer(step, after_s):
+            case fx.HandBackTimer(step, after_s):
                 self._later(after_s, ev.HandBackDue(step))
-            case ev.RetryTimer(after_s):
+            case fx.RetryTimer(after_s):
                 log.error("host failed", reason=self.decisions.failure, retry_in_s=after_s)
                 self._later(after_s, ev.RetryDue())
 
-    def _remember(self, effect: ev.RememberPlan | ev.RememberProfile) -> None:
+    def _remember(self, effect: fx.RememberPlan | fx.RememberProfile) -> None:
         """Before anything else happens: a plan is obeyed once it is on disk."""
         match effect:
-            case ev.RememberPlan():
+            case fx.RememberPlan():
                 self._plan_file.write(self.decisions.obeyed)
-            case ev.RememberProfile(profile):
+            case fx.RememberProfile(profile):
                 self._profiles.write(profile)
 
     def _on_generation(self, effect: _GenerationEffect) -> None:
         stream = self._streams[effect.key]
         match effect:
-            case ev.Admit(key, queue_s):
+            case fx.Admit(key, queue_s):
                 self._admit(key, stream, queue_s)
-            case ev.Halt():
+            case fx.Halt():
                 assert stream.pump is not None
                 stream.pump.cancel()
-            case ev.Close(key, frame):
+            case fx.Close(key, frame):
                 self._close(key, stream, frame)
-            case ev.Evicted(_, reason):
+            case fx.Evicted(_, reason):
                 self._evicted(stream, reason, in_place=False)
-            case ev.Hold():
+            case fx.Hold():
                 stream.frames.put_nowait(Held())
                 self._evicted(stream, "evicted", in_place=True)
-            case ev.Release():
+            case fx.Release():
                 stream.frames.put_nowait(Released())
                 self._metrics.released(stream.request)
 
@@ -254,21 +255,21 @@ class HostOwner:
         self.output_tokens += event.tokens
         self.post(event)
 
-    async def _step(self, effect: ev.Fetch | ev.Sleep | ev.Wake | ev.Check | ev.Stop) -> None:
+    async def _step(self, effect: fx.Fetch | fx.Sleep | fx.Wake | fx.Check | fx.Stop) -> None:
         match effect:
-            case ev.Fetch(_, model):
+            case fx.Fetch(_, model):
                 work = self.engines.fetch(model)
-            case ev.Sleep(_, model, level, at_most_bytes):
+            case fx.Sleep(_, model, level, at_most_bytes):
                 work = self.engines.sleep(model, level, at_most_bytes)
-            case ev.Wake(_, model):
+            case fx.Wake(_, model):
                 work = self.engines.wake(model)
-            case ev.Check(_, model, at_most_bytes):
+            case fx.Check(_, model, at_most_bytes):
                 work = self.engines.check(model, at_most_bytes)
-            case ev.Stop(_, model):
+            case fx.Stop(_, model):
                 work = self.engines.stop(model)
         self.post(ev.StepDone(effect.step, await _outcome(work)))
 
-    async def _move(self, move: ev.Move) -> None:
+    async def _move(self, move: fx.Move) -> None:
         def moved() -> None:
             self.post(ev.Moved(move.model, move.tier))
 
@@ -278,7 +279,7 @@ class HostOwner:
             self.post(ev.Moved(move.model, self.engines.resting_tier(move.model), error))
         log.info("tier changed", model=move.model, tier=move.tier, error=error)
 
-    def _answer(self, answer: ev.Answer) -> None:
+    def _answer(self, answer: fx.Answer) -> None:
         future = self._answers.pop(answer.ticket)
         if future.done():
             return

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.wire import (
     BatchSizePoint,
@@ -150,17 +151,17 @@ class HostWorld(World):
         step, self.step = self.step, None
         assert step is not None
         match step:
-            case ev.Stop(_, model):
+            case fx.Stop(_, model):
                 self.awake_engines.discard(model)
                 self.idle_engines.pop(model, None)
-            case ev.Sleep(_, model) if works:
+            case fx.Sleep(_, model) if works:
                 self.awake_engines.discard(model)
                 self.idle_engines[model] = "asleep"
-            case ev.Wake(_, model) if works:
+            case fx.Wake(_, model) if works:
                 self.awake_engines.add(model)
                 self.idle_engines.pop(model, None)
         works = works and not self.holds_too_much(step)
-        failed = not works and not isinstance(step, ev.Stop)
+        failed = not works and not isinstance(step, fx.Stop)
         self.apply(ev.StepDone(step.step, "it did not work" if failed else None))
 
     @precondition(lambda self: self.step is not None)
@@ -261,7 +262,7 @@ class HostWorld(World):
             self.on_engine[key] = "dead" if on == model else on
         self.apply(ev.EngineLost(model, "killed"))
 
-    @precondition(lambda self: isinstance(self.step, ev.Check))
+    @precondition(lambda self: isinstance(self.step, fx.Check))
     @rule()
     def the_engine_under_check_dies(self) -> None:
         assert self.step is not None
@@ -369,11 +370,11 @@ def started(first: str = "a", *, budget: int = 10, device: int | None = 0) -> Ho
     return world
 
 
-def ask(world: HostWorld, model: str) -> list[ev.Effect]:
-    answers: list[ev.Effect] = []
-    perform: Callable[[list[ev.Effect]], None] = world.perform
+def ask(world: HostWorld, model: str) -> list[fx.Effect]:
+    answers: list[fx.Effect] = []
+    perform: Callable[[list[fx.Effect]], None] = world.perform
 
-    def note(effects: list[ev.Effect]) -> None:
+    def note(effects: list[fx.Effect]) -> None:
         answers.extend(effects)
         perform(effects)
 
@@ -382,11 +383,11 @@ def ask(world: HostWorld, model: str) -> list[ev.Effect]:
     return answers
 
 
-def report_of(effects: list[ev.Effect]) -> SwapReport:
-    answers = [effect.report for effect in effects if isinstance(effect, ev.Answer)]
+def report_of(effects: list[fx.Effect]) -> SwapReport:
+    answers = [effect.report for effect in effects if isinstance(effect, fx.Answer)]
     (report,) = [answer for answer in answers if isinstance(answer, SwapReport)]
     return report
 
 
-def outcome(effects: list[ev.Effect]) -> str:
+def outcome(effects: list[fx.Effect]) -> str:
     return report_of(effects).outcome

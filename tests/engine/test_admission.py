@@ -7,7 +7,7 @@ import pytest
 from serving.engine.decisions.admission import Admission, Place, PromptBudget
 from serving.engine.decisions.cap import CapLoop
 from serving.engine.decisions.curve import assumed
-from serving.engine.decisions.events import Admit, Hold, Release, Steer
+from serving.engine.decisions.effects import Admit, Hold, Release, Steer
 from serving.engine.decisions.generation import Generation
 from serving.engine.protocol import Steering
 from serving.wire import Finished, RequestClass

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.config import StateFolder
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.errors import HostError, PlanRefused
 from serving.wire import HandedBack, SwapCommand, SwapPolicy
@@ -20,7 +21,7 @@ def cancel(world: HostWorld, plan_id: int) -> str | None:
     world.tickets.add(-1)
     effects = world.host.apply(ev.CancelAsked(-1, plan_id), world.now)
     world.perform(effects)
-    (answer,) = [e for e in effects if isinstance(e, ev.Answer) and e.ticket == -1]
+    (answer,) = [e for e in effects if isinstance(e, fx.Answer) and e.ticket == -1]
     return answer.refusal
 
 
@@ -97,7 +98,7 @@ def test_a_cancelled_hotswap_is_carried_out_after_all_when_the_old_engine_dies()
 # ---------------------------------------------------------------- draining
 
 
-def asked_to(world: HostWorld, policy: SwapPolicy, drain_s: float | None) -> list[ev.Effect]:
+def asked_to(world: HostWorld, policy: SwapPolicy, drain_s: float | None) -> list[fx.Effect]:
     command = SwapCommand(model="b", plan_id=1, reason="test", policy=policy, drain_s=drain_s)
     world.tickets.add(99)
     effects = world.host.apply(ev.SwapAsked(99, command), world.now)
@@ -110,7 +111,7 @@ def test_draining_lets_evictable_generations_end_and_hands_back_those_that_wait(
     for _ in range(5):
         world.a_generation_arrives("a", "interactive", True, 5)
     effects = asked_to(world, "drain", 20.0)
-    assert [e.after_s for e in effects if isinstance(e, ev.DrainTimer)] == [20.0]
+    assert [e.after_s for e in effects if isinstance(e, fx.DrainTimer)] == [20.0]
     assert world.closed == {"g5": HandedBack("hotswap")}
     assert not world.halting
     world.the_drain_is_over()
@@ -122,7 +123,7 @@ def test_handing_back_gives_only_what_is_not_evictable_the_time_it_was_given() -
     world.a_generation_arrives("a", "interactive", True, 5)
     world.a_generation_arrives("a", "interactive", False, 5)
     effects = asked_to(world, "hand_back", 3.0)
-    assert [e.after_s for e in effects if isinstance(e, ev.DrainTimer)] == [3.0]
+    assert [e.after_s for e in effects if isinstance(e, fx.DrainTimer)] == [3.0]
     assert world.halting == {"g1"}
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from serving.engine.decisions.cap import CapLoop
 from serving.engine.decisions.curve import assumed, measured
-from serving.engine.decisions.events import Answer, Profiled, RememberProfile
+from serving.engine.decisions.effects import Answer, RememberProfile
+from serving.engine.decisions.events import Profiled
 from serving.engine.decisions.limits import Caps, Limits
 from serving.wire import BatchSizePoint, BatchSizeProfile
 

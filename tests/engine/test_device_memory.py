@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from serving.config import Fleet, StateFolder
 from serving.engine.assembly import HostOptions
 from serving.engine.decisions.device import DeviceBudget
-from serving.engine.decisions.events import Move
+from serving.engine.decisions.effects import Move
 from serving.engine.decisions.residency import Residency
 from serving.engine.protocol import DeviceMemory
 from serving.engine.vllm.device_use import DeviceUse, outside_bytes

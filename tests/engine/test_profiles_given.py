@@ -1,5 +1,6 @@
 """Being given a batch-size profile, and being given it again."""
 
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.limits import Caps, Limits
 from serving.wire import BatchSizePoint, BatchSizeProfile
@@ -10,12 +11,12 @@ def a_profile(measured_at: float) -> BatchSizeProfile:
     return BatchSizeProfile(model="a", hardware="a machine", measured_at=measured_at, points=points)
 
 
-def remembered(effects: list[ev.Effect]) -> bool:
-    return any(isinstance(effect, ev.RememberProfile) for effect in effects)
+def remembered(effects: list[fx.Effect]) -> bool:
+    return any(isinstance(effect, fx.RememberProfile) for effect in effects)
 
 
-def answered(effects: list[ev.Effect]) -> bool:
-    return any(isinstance(effect, ev.Answer) and effect.refusal is None for effect in effects)
+def answered(effects: list[fx.Effect]) -> bool:
+    return any(isinstance(effect, fx.Answer) and effect.refusal is None for effect in effects)
 
 
 def test_a_profile_known_already_is_answered_and_changes_nothing() -> None:

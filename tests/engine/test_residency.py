@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.engine.decisions.bring_back import BringBack
-from serving.engine.decisions.events import Move
+from serving.engine.decisions.effects import Move
 from serving.engine.decisions.residency import Residency
 from serving.wire import Tier
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.engine.decisions.events import Move
+from serving.engine.decisions.effects import Move
 from serving.engine.decisions.residency import HEIGHT, Residency
 from serving.wire import Tier
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.config import StateFolder
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.generation import Generation
 from serving.engine.decisions.staggering import STAGGER_S, next_to_leave
@@ -99,12 +100,12 @@ def test_each_leaves_once_and_all_have_left_in_time(
 # ---------------------------------------------------------------- in a hotswap
 
 
-def stagger(world: HostWorld) -> list[ev.Effect]:
+def stagger(world: HostWorld) -> list[fx.Effect]:
     """Ask for a staggered hotswap to b; all effects from here on."""
-    effects: list[ev.Effect] = []
+    effects: list[fx.Effect] = []
     perform = world.perform
 
-    def performed(new: list[ev.Effect]) -> None:
+    def performed(new: list[fx.Effect]) -> None:
         effects.extend(new)
         perform(new)
 
@@ -134,7 +135,7 @@ def test_the_old_engine_goes_on_with_those_that_have_not_left_and_sleeps_after_t
     world.the_next_may_leave()
     assert world.halting == {"g2"}
     the_halted_end(world)
-    assert isinstance(world.step, ev.Sleep)
+    assert isinstance(world.step, fx.Sleep)
     for _ in range(3):
         world.the_step_ends(works=True)
     assert report_of(effects).handed_back == 2
@@ -153,7 +154,7 @@ def test_where_both_fit_the_new_model_serves_while_they_leave() -> None:
     assert sorted(world.on_engine.values()) == ["a", "a", "b"]
     world.the_next_may_leave()
     the_halted_end(world)
-    assert isinstance(world.step, ev.Sleep)
+    assert isinstance(world.step, fx.Sleep)
 
 
 def test_one_that_ends_by_itself_meanwhile_is_not_handed_back() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
-from serving.engine.decisions.events import Move
+from serving.engine.decisions.effects import Move
 from serving.engine.decisions.residency import Residency
 from serving.engine.engines import Engines
 from serving.engine.protocol import EngineFailed
@@ -24,7 +25,7 @@ GIB = 1024**3
 OPTIONS = HostOptions(prewarm_after_s=None, drain_s=0.2, sample_s=0.05)
 
 
-def asked(world: HostWorld, model: str, tier: IdleTier) -> list[ev.Effect]:
+def asked(world: HostWorld, model: str, tier: IdleTier) -> list[fx.Effect]:
     world.count += 1
     world.tickets.add(world.count)
     effects = world.host.apply(ev.TierAsked(world.count, model, tier, world.now), world.now)
@@ -78,7 +79,7 @@ def test_a_model_that_has_woken_before_its_turn_is_refused() -> None:
     world = serving()
     ask(world, "b")
     tier = asked(world, "b", "parked")
-    assert not [e for e in tier if isinstance(e, ev.Answer)]
+    assert not [e for e in tier if isinstance(e, fx.Answer)]
     for _ in range(3):
         world.the_step_ends(works=True)
     world.memory_is_measured()

@@ -1,5 +1,6 @@
 """A hotswap step by step, in the world of `host_world`: each way that it can go and end."""
 
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.wire import HandedBack
 from tests.engine.host_world import ask, outcome, started
@@ -56,7 +57,7 @@ def test_a_hotswap_waits_for_what_is_not_evictable_and_then_hands_it_back() -> N
     world.halting.clear()
     world.apply(ev.StreamEnded("g1", None))
     assert world.closed["g1"] == HandedBack("hotswap")
-    assert isinstance(world.step, ev.Sleep)
+    assert isinstance(world.step, fx.Sleep)
 
 
 def test_commands_are_carried_out_one_after_the_other() -> None:
@@ -67,7 +68,7 @@ def test_commands_are_carried_out_one_after_the_other() -> None:
     for _ in range(3):
         world.the_step_ends(works=True)
     assert world.host.obeyed.model == "c"
-    assert isinstance(world.step, ev.Sleep)
+    assert isinstance(world.step, fx.Sleep)
 
 
 def test_what_runs_on_an_engine_that_dies_fails_retryably_and_the_engine_is_started_again() -> None:
@@ -80,4 +81,4 @@ def test_what_runs_on_an_engine_that_dies_fails_retryably_and_the_engine_is_star
     frame = world.closed["g1"]
     assert getattr(frame, "retryable", False)
     world.a_retry_is_due()
-    assert isinstance(world.step, ev.Wake)
+    assert isinstance(world.step, fx.Wake)

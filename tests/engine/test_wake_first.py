@@ -4,6 +4,7 @@ from pathlib import Path
 
 from serving.config import Fleet, StateFolder
 from serving.engine.assembly import HostOptions
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.residency import Residency
 from serving.wire import Finished, HandedBack, HostState, SwapCommand, SwapReport
@@ -28,7 +29,7 @@ def both_fit(first: str = "a", other: str = "b") -> HostWorld:
     return world
 
 
-def steps(effects: list[ev.Effect]) -> list[tuple[str, str]]:
+def steps(effects: list[fx.Effect]) -> list[tuple[str, str]]:
     return [(type(e).__name__, e.model) for e in effects if isinstance(e, Step)]
 
 
@@ -72,7 +73,7 @@ def test_the_new_model_admits_while_the_old_one_drains() -> None:
     del world.on_engine[old]
     world.apply(ev.StreamEnded(old, None))
     assert world.closed[old] == HandedBack("hotswap")
-    assert isinstance(world.step, ev.Sleep)
+    assert isinstance(world.step, fx.Sleep)
 
 
 def test_a_new_model_that_fails_costs_the_old_one_nothing() -> None:
@@ -109,7 +110,7 @@ def test_a_new_model_that_dies_after_the_switch_is_started_again_once_the_old_on
     assert world.host.phase == "failed"
     world.the_step_ends(works=True)
     world.a_retry_is_due()
-    assert isinstance(world.step, ev.Wake)
+    assert isinstance(world.step, fx.Wake)
     assert world.step.model == "b"
 
 

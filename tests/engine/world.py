@@ -6,6 +6,7 @@ What may happen in it, and what must hold whatever happens, is in `host_world`.
 from hypothesis.stateful import RuleBasedStateMachine
 
 from serving.engine.decisions import HostDecisions
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.fencing import ObeyedPlan
 from serving.engine.decisions.generation import Generation
@@ -18,7 +19,7 @@ GIB = 1024**3
 MODELS = {"a": Limits(4, 2, 2 * GIB), "b": Limits(3, 3, 1 * GIB), "c": Limits(2, 1, 3 * GIB)}
 WEIGHTS = {"a": 4 * GIB, "b": 5 * GIB, "c": 6 * GIB}
 PROCESS = GIB
-Step = ev.Fetch | ev.Sleep | ev.Wake | ev.Check | ev.Stop
+Step = fx.Fetch | fx.Sleep | fx.Wake | fx.Check | fx.Stop
 
 
 class World(RuleBasedStateMachine):
@@ -33,7 +34,7 @@ class World(RuleBasedStateMachine):
         self.measured: set[str] = set()
         self.awake_engines: set[str] = set()
         self.step: Step | None = None
-        self.move: ev.Move | None = None
+        self.move: fx.Move | None = None
         self.drain: int | None = None
         self.hand_back: int | None = None
         self.retry = False
@@ -67,10 +68,10 @@ class World(RuleBasedStateMachine):
         asleep = self.idle_engines[model] == "asleep"
         return PROCESS + (WEIGHTS[model] if asleep else 0)
 
-    def holds_too_much(self, effect: Step | ev.Move) -> bool:
+    def holds_too_much(self, effect: Step | fx.Move) -> bool:
         """Whether an engine holds more than it may; a healthy one that was measured never does."""
         model, known = effect.model, effect.model in self.measured
-        if isinstance(effect, ev.Fetch | ev.Wake | ev.Stop) or effect.at_most_bytes is None:
+        if isinstance(effect, fx.Fetch | fx.Wake | fx.Stop) or effect.at_most_bytes is None:
             return False
         if model not in self.awake_engines and model not in self.idle_engines:
             return False
@@ -84,67 +85,67 @@ class World(RuleBasedStateMachine):
         self.now += 1.0
         self.perform(self.host.apply(event, self.now))
 
-    def perform(self, effects: list[ev.Effect]) -> None:
+    def perform(self, effects: list[fx.Effect]) -> None:
         for effect in effects:
             match effect:
-                case ev.Admit() | ev.Halt() | ev.Close():
+                case fx.Admit() | fx.Halt() | fx.Close():
                     self.on_generation(effect)
-                case ev.Hold() | ev.Release():
+                case fx.Hold() | fx.Release():
                     self.on_place(effect)
-                case ev.Steer(model, steering):
+                case fx.Steer(model, steering):
                     assert model in self.awake_engines, "an engine asleep was steered"
                     self.told[model] = steering
-                case ev.Fetch() | ev.Sleep() | ev.Wake() | ev.Check() | ev.Stop():
+                case fx.Fetch() | fx.Sleep() | fx.Wake() | fx.Check() | fx.Stop():
                     self.on_step(effect)
-                case ev.Move():
+                case fx.Move():
                     self.on_move(effect)
                 case _:
                     self.on_other(effect)
-        if any(isinstance(effect, ev.Hold) for effect in effects):
+        if any(isinstance(effect, fx.Hold) for effect in effects):
             self.check_holding_was_needed()
 
-    def on_other(self, effect: ev.Effect) -> None:
+    def on_other(self, effect: fx.Effect) -> None:
         match effect:
-            case ev.DrainTimer(step):
+            case fx.DrainTimer(step):
                 self.drain = step
-            case ev.HandBackTimer(step, after_s):
+            case fx.HandBackTimer(step, after_s):
                 assert 0 < after_s <= STAGGER_S
                 self.hand_back = step
-            case ev.RetryTimer():
+            case fx.RetryTimer():
                 self.retry = True
-            case ev.Answer(ticket):
+            case fx.Answer(ticket):
                 self.tickets.remove(ticket)
-            case ev.ShutDown():
+            case fx.ShutDown():
                 assert not self.on_engine
                 self.shut_down = True
 
-    def on_generation(self, effect: ev.Admit | ev.Halt | ev.Close) -> None:
+    def on_generation(self, effect: fx.Admit | fx.Halt | fx.Close) -> None:
         match effect:
-            case ev.Admit(key):
+            case fx.Admit(key):
                 assert key in self.open
                 assert self.host.awake is not None
                 self.on_engine[key] = self.host.awake
                 assert key not in self.told[self.host.awake].held
-            case ev.Halt(key):
+            case fx.Halt(key):
                 assert key in self.on_engine.keys() - self.halting, "halted twice, or not running"
                 self.halting.add(key)
-            case ev.Close(key, frame):
+            case fx.Close(key, frame):
                 assert key in self.open, f"{key} ended twice"
                 assert key not in self.on_engine, f"{key} still holds its slot"
                 self.open.remove(key)
                 self.closed[key] = frame
                 self.held.discard(key)
 
-    def on_place(self, effect: ev.Hold | ev.Release) -> None:
+    def on_place(self, effect: fx.Hold | fx.Release) -> None:
         assert effect.key in self.on_engine.keys() - self.halting
         match effect:
-            case ev.Hold(key):
+            case fx.Hold(key):
                 assert key not in self.held, "held twice"
                 self.held.add(key)
-            case ev.Release(key):
+            case fx.Release(key):
                 self.held.remove(key)
 
-    def on_move(self, effect: ev.Move) -> None:
+    def on_move(self, effect: fx.Move) -> None:
         assert self.move is None, "two background moves at once"
         assert effect.model != self.host.awake
         if effect.tier == "asleep" and effect.model in self.measured:

@@ -14,7 +14,7 @@ from itertools import islice
 
 from serving.engine.decisions import holding
 from serving.engine.decisions.cap import CapLoop
-from serving.engine.decisions.events import Admit, Effect, Hold, Release, Steer
+from serving.engine.decisions.effects import Admit, Effect, Hold, Release, Steer
 from serving.engine.decisions.fairness import FairShares
 from serving.engine.decisions.generation import Generation
 from serving.engine.protocol import Steering

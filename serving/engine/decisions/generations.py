@@ -4,6 +4,7 @@ Says what happens to each of them, from its arrival to its last frame. Who gets 
 in `admission`, when a model changes in `host`.
 """
 
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.admission import Admission
 from serving.engine.decisions.generation import Generation, arrived
@@ -32,7 +33,7 @@ class Generations:
         if generation is not None:
             self.admission.progressed(generation, event.tokens, now)
 
-    def ended(self, event: ev.StreamEnded) -> list[ev.Effect]:
+    def ended(self, event: ev.StreamEnded) -> list[fx.Effect]:
         """A generation is off its engine: its slot is free and its stream ends."""
         generation = self._on_engine(event.key)
         if generation is None:
@@ -41,45 +42,45 @@ class Generations:
         self.admission.held.pop(event.key, None)
         self.leaving.pop(event.key, None)
         if generation.unwanted:
-            return [ev.Close(event.key, None)]
+            return [fx.Close(event.key, None)]
         frame = event.frame or generation.ending
         if frame is None:
             frame = Failed("the engine ended the stream without a reason", retryable=True)
-        return [ev.Close(event.key, frame)]
+        return [fx.Close(event.key, frame)]
 
-    def cancelled(self, key: str) -> list[ev.Effect]:
+    def cancelled(self, key: str) -> list[fx.Effect]:
         """Nobody wants this generation any more."""
         if self.admission.waiting.pop(key, None) is not None:
-            return [ev.Close(key, None)]
+            return [fx.Close(key, None)]
         generation = self._on_engine(key)
         if generation is None or generation.unwanted:
             return []
         already_halting = generation.halting
         generation.unwanted = True
-        return [] if already_halting else [ev.Halt(key)]
+        return [] if already_halting else [fx.Halt(key)]
 
-    def leave(self) -> list[ev.Effect]:
+    def leave(self) -> list[fx.Effect]:
         """The model of all that is on the engine is replaced: its slots are the new model's now."""
         left, effects = self.admission.leave()
         self.leaving.update(left)
         return effects
 
-    def close_waiting(self, frame: HandedBack) -> list[ev.Effect]:
+    def close_waiting(self, frame: HandedBack) -> list[fx.Effect]:
         """End the streams of everything that waits."""
         keys = list(self.admission.waiting)
         self.admission.waiting.clear()
-        return [ev.Close(key, frame) for key in keys]
+        return [fx.Close(key, frame) for key in keys]
 
     def halt_running(
         self, frame: HandedBack | Failed, *, evictable_only: bool = False
-    ) -> list[ev.Effect]:
+    ) -> list[fx.Effect]:
         """Take what runs or is held off the awake engine."""
         running = list(self.admission.on_engine().values())
         if evictable_only:
             running = [generation for generation in running if generation.evictable]
         return halted(running, frame)
 
-    def halt_leaving(self, frame: HandedBack | Failed) -> list[ev.Effect]:
+    def halt_leaving(self, frame: HandedBack | Failed) -> list[fx.Effect]:
         """Take what is left off the old engine."""
         return halted(list(self.leaving.values()), frame)
 
@@ -88,14 +89,14 @@ class Generations:
         return admission.running.get(key) or admission.held.get(key) or self.leaving.get(key)
 
 
-def halted(generations: list[Generation], frame: HandedBack | Failed) -> list[ev.Effect]:
+def halted(generations: list[Generation], frame: HandedBack | Failed) -> list[fx.Effect]:
     """Take these off their engine, each once; their streams end with `frame`."""
-    effects: list[ev.Effect] = []
+    effects: list[fx.Effect] = []
     for generation in generations:
         if generation.halting:
             continue
         generation.ending = frame
         if isinstance(frame, HandedBack):
-            effects.append(ev.Evicted(generation.key, frame.reason))
-        effects.append(ev.Halt(generation.key))
+            effects.append(fx.Evicted(generation.key, frame.reason))
+        effects.append(fx.Halt(generation.key))
     return effects

@@ -10,7 +10,7 @@ is paid for in the bytes that it frees. Standbys are above all worth.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from serving.engine.decisions.events import Move
+from serving.engine.decisions.effects import Move
 
 _GIB = 1024**3
 _ALIKE = 1.5

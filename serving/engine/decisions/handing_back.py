@@ -4,7 +4,7 @@ Says which generations leave the old model now. What comes after the last of the
 `host`, the pace of a staggered hand-back in `staggering`.
 """
 
-from serving.engine.decisions import events as ev
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions.generations import Generations, halted
 from serving.engine.decisions.staggering import STAGGER_S, next_to_leave
 from serving.engine.decisions.transaction import Transaction
@@ -13,7 +13,7 @@ from serving.wire import HandedBack
 _FRAME = HandedBack("hotswap")
 
 
-def everything(generations: Generations) -> list[ev.Effect]:
+def everything(generations: Generations) -> list[fx.Effect]:
     """Hand back everything: the host ends."""
     frame = HandedBack("shutdown")
     return [
@@ -23,11 +23,11 @@ def everything(generations: Generations) -> list[ev.Effect]:
     ]
 
 
-def at_once(generations: Generations, transaction: Transaction) -> list[ev.Effect]:
+def at_once(generations: Generations, transaction: Transaction) -> list[fx.Effect]:
     """What leaves as the hotswap begins: all that waits, and by its policy what runs."""
     waited = len(generations.admission.waiting)
     effects = generations.close_waiting(_FRAME)
-    halts: list[ev.Effect] = []
+    halts: list[fx.Effect] = []
     if transaction.policy == "hand_back":
         halts = generations.halt_running(_FRAME, evictable_only=True)
     transaction.handed_back = waited + _count(halts)
@@ -36,7 +36,7 @@ def at_once(generations: Generations, transaction: Transaction) -> list[ev.Effec
 
 def next_ones(
     generations: Generations, transaction: Transaction, prefill_tokens_per_s: float, now: float
-) -> list[ev.Effect]:
+) -> list[fx.Effect]:
     """The next of those still on the old engine, in a staggered hand-back."""
     old = generations.leaving if transaction.wakes_first else generations.admission.on_engine()
     left_s = transaction.phase_began_at + STAGGER_S - now
@@ -44,11 +44,11 @@ def next_ones(
     transaction.handed_back += len(leave_now)
     effects = halted(leave_now, _FRAME)
     if next_after_s is not None:
-        effects.append(ev.HandBackTimer(transaction.step, next_after_s))
+        effects.append(fx.HandBackTimer(transaction.step, next_after_s))
     return effects
 
 
-def the_rest(generations: Generations, transaction: Transaction) -> list[ev.Effect]:
+def the_rest(generations: Generations, transaction: Transaction) -> list[fx.Effect]:
     """Time is up: what is still on the old engine."""
     effects = generations.halt_leaving(_FRAME)
     if not transaction.wakes_first:
@@ -64,5 +64,5 @@ def ended(generations: Generations, transaction: Transaction) -> bool:
     )
 
 
-def _count(effects: list[ev.Effect]) -> int:
-    return sum(isinstance(effect, ev.Halt) for effect in effects)
+def _count(effects: list[fx.Effect]) -> int:
+    return sum(isinstance(effect, fx.Halt) for effect in effects)

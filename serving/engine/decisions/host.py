@@ -7,6 +7,7 @@ place that changes the host's state; nothing here waits, and nothing here can fa
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions import handing_back
 from serving.engine.decisions.commands import Commands
@@ -86,12 +87,12 @@ class HostDecisions:
             return None
         return None if transaction.cancelled and transaction.old_serves else transaction.to_model
 
-    def boot(self, model: str | None, now: float) -> list[ev.Effect]:
+    def boot(self, model: str | None, now: float) -> list[fx.Effect]:
         """The first decision: start `model`, or wait for a plan when there is none."""
         self._home = model
         return [] if model is None else self._begin(model, None, now)
 
-    def apply(self, event: ev.Event, now: float) -> list[ev.Effect]:
+    def apply(self, event: ev.Event, now: float) -> list[fx.Effect]:
         """Change the state by one event; the effects are to be performed in order."""
         effects = self._on(event, now)
         if isinstance(event, ev.Progressed) and not self.admission.due(now):
@@ -99,7 +100,7 @@ class HostDecisions:
         effects += self._settle(now)
         return effects
 
-    def _on(self, event: ev.Event, now: float) -> list[ev.Effect]:
+    def _on(self, event: ev.Event, now: float) -> list[fx.Effect]:
         match event:
             case ev.Submitted():
                 return self._submitted(event, now)
@@ -124,7 +125,7 @@ class HostDecisions:
             case _:
                 return self._on_progress(event, now)
 
-    def _asked(self, event: ev.Command) -> list[ev.Effect]:
+    def _asked(self, event: ev.Command) -> list[fx.Effect]:
         match event:
             case ev.SwapAsked():
                 self.commands.waiting.append(event)
@@ -135,7 +136,7 @@ class HostDecisions:
                 if refused is None:
                     self._standbys = models
                     self._keep_ready()
-                return [ev.Answer(ticket, None, refused)]
+                return [fx.Answer(ticket, None, refused)]
             case ev.GrantAsked():
                 effects = self.commands.grant(event)
                 self._keep_ready()
@@ -146,7 +147,7 @@ class HostDecisions:
                 return self._caps.profiled(event)
         return []
 
-    def _on_progress(self, event: ev.Event, now: float) -> list[ev.Effect]:
+    def _on_progress(self, event: ev.Event, now: float) -> list[fx.Effect]:
         transaction = self.transaction
         if self._ending:
             return []
@@ -173,7 +174,7 @@ class HostDecisions:
         transaction: Transaction,
         event: ev.StepDone | ev.DrainExpired | ev.HandBackDue,
         now: float,
-    ) -> list[ev.Effect]:
+    ) -> list[fx.Effect]:
         match event:
             case ev.StepDone(_, error):
                 return self._step_done(transaction, error, now)
@@ -184,15 +185,15 @@ class HostDecisions:
 
     # ---------------------------------------------------------------- generations
 
-    def _submitted(self, event: ev.Submitted, now: float) -> list[ev.Effect]:
+    def _submitted(self, event: ev.Submitted, now: float) -> list[fx.Effect]:
         if self._ending:
-            return [ev.Close(event.key, HandedBack("shutdown"))]
+            return [fx.Close(event.key, HandedBack("shutdown"))]
         if event.model != self.awake or self.phase != "serving":
-            return [ev.Close(event.key, HandedBack("not_awake"))]
+            return [fx.Close(event.key, HandedBack("not_awake"))]
         self.generations.submit(event, now)
         return []
 
-    def _hand_back(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+    def _hand_back(self, transaction: Transaction, now: float) -> list[fx.Effect]:
         """Give back what waits and, unless it is to drain, what runs: at once or by and by.
 
         What stays, because it is to drain or is not evictable, gets time to end.
@@ -208,23 +209,23 @@ class HostDecisions:
         asked_s = transaction.drain_s
         return [
             *effects,
-            ev.DrainTimer(transaction.step, self._drain_s if asked_s is None else asked_s),
+            fx.DrainTimer(transaction.step, self._drain_s if asked_s is None else asked_s),
         ]
 
-    def _stagger(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+    def _stagger(self, transaction: Transaction, now: float) -> list[fx.Effect]:
         rate = self._prefill_tokens_per_s
         return handing_back.next_ones(self.generations, transaction, rate, now)
 
     # ---------------------------------------------------------------- what is due next
 
-    def _settle(self, now: float) -> list[ev.Effect]:
+    def _settle(self, now: float) -> list[fx.Effect]:
         """Everything that has become possible with the last event."""
         if self._ending:
-            done = [ev.ShutDown()] if self.generations.none_on_engines() else []
+            done = [fx.ShutDown()] if self.generations.none_on_engines() else []
             refused = self.commands.refuse_all(self.transaction, "the host is shutting down")
             self.transaction = None
             return [*refused, *self.tier_requests.refuse_all("the host is shutting down"), *done]
-        effects: list[ev.Effect] = []
+        effects: list[fx.Effect] = []
         transaction = self.transaction
         handing = transaction is not None and transaction.phase == "hand_back"
         if transaction and handing and handing_back.ended(self.generations, transaction):
@@ -237,7 +238,7 @@ class HostDecisions:
             effects += self._background_move(now)
         return effects
 
-    def _background_move(self, now: float) -> list[ev.Effect]:
+    def _background_move(self, now: float) -> list[fx.Effect]:
         """What is over the budget gives way, then what was asked for, then prewarming."""
         residency = self.residency
         move = residency.demotion(now)
@@ -259,7 +260,7 @@ class HostDecisions:
 
     # ---------------------------------------------------------------- hotswaps
 
-    def _command(self, asked: ev.SwapAsked, now: float) -> list[ev.Effect]:
+    def _command(self, asked: ev.SwapAsked, now: float) -> list[fx.Effect]:
         answered = self.commands.answer(asked, self.awake)
         if answered is not None:
             return answered
@@ -267,12 +268,12 @@ class HostDecisions:
         self._keep_ready()
         return [obeyed, *self._begin(asked.command.model, asked, now)]
 
-    def _switch(self, asked: ev.SwitchAsked, now: float) -> list[ev.Effect]:
+    def _switch(self, asked: ev.SwitchAsked, now: float) -> list[fx.Effect]:
         """Another model of the grant; at once or not at all, plans go first."""
         swapping = self.transaction is not None or self._ending
         refused = self.commands.refuse_switch(asked, self.awake, swapping=swapping)
         if refused is not None:
-            return [ev.Answer(asked.ticket, None, refused)]
+            return [fx.Answer(asked.ticket, None, refused)]
         return self._begin(asked.command.model, asked, now)
 
     def _keep_ready(self) -> None:
@@ -282,7 +283,7 @@ class HostDecisions:
 
     def _begin(
         self, model: str, asked: ev.SwapAsked | ev.SwitchAsked | None, now: float
-    ) -> list[ev.Effect]:
+    ) -> list[fx.Effect]:
         """Start a transaction: fence now, or once the new model is awake where both fit.
 
         Weights that are not on disk are fetched before either.
@@ -294,7 +295,7 @@ class HostDecisions:
             from_tier=self.residency.tiers[model],
             began_at=now,
             command=asked.command if asked else None,
-            plan_id=self._plan_of(asked),
+            plan_id=self.commands.plan_of(asked),
             ticket=asked.ticket if asked else None,
             wakes_first=self.awake is not None and self.residency.fits_beside(model, self.awake),
         )
@@ -302,15 +303,7 @@ class HostDecisions:
         step = transaction.begin(self._steps, now)
         return [step] if step is not None else self._fence(transaction, now)
 
-    def _plan_of(self, asked: ev.SwapAsked | ev.SwitchAsked | None) -> int:
-        match asked:
-            case ev.SwapAsked(_, command):
-                return command.plan_id
-            case ev.SwitchAsked() if (grant := self.obeyed.grant) is not None:
-                return grant.plan_id
-        return 0
-
-    def _fence(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+    def _fence(self, transaction: Transaction, now: float) -> list[fx.Effect]:
         """Take nothing more for the old model and hand back; where both fit, the new one serves."""
         if not transaction.wakes_first:
             transaction.gap_began_at = now
@@ -320,7 +313,7 @@ class HostDecisions:
 
     def _step_done(
         self, transaction: Transaction, error: str | None, now: float
-    ) -> list[ev.Effect]:
+    ) -> list[fx.Effect]:
         # The engine under check may have died after its last token.
         error = error or transaction.checked_lost
         if transaction.phase == "wake" and error is None:
@@ -337,28 +330,28 @@ class HostDecisions:
             return self._fence(transaction, now)
         return self._ended(transaction, now)
 
-    def _bounded(self, step: ev.Effect, transaction: Transaction) -> ev.Effect:
+    def _bounded(self, step: fx.Effect, transaction: Transaction) -> fx.Effect:
         """The step with the memory that its engine may hold when it is done.
 
         Where there is nothing to go back to, what was checked serves, whatever it holds.
         """
         match step:
-            case ev.Sleep(_, model):
+            case fx.Sleep(_, model):
                 return replace(step, at_most_bytes=self.residency.most_idle_bytes(model, "asleep"))
-            case ev.Check(_, model) if transaction.phase == "canary" and transaction.from_model:
+            case fx.Check(_, model) if transaction.phase == "canary" and transaction.from_model:
                 beside = transaction.from_model if transaction.old_serves else None
                 at_most = self.residency.most_awake_bytes(model, beside)
                 return replace(step, at_most_bytes=at_most)
         return step
 
-    def _ended(self, transaction: Transaction, now: float) -> list[ev.Effect]:
+    def _ended(self, transaction: Transaction, now: float) -> list[fx.Effect]:
         self.transaction = None
         if transaction.from_model is not None and transaction.outcome == "committed":
             self.residency.swapped(transaction.rest_s)
-        effects: list[ev.Effect] = []
+        effects: list[fx.Effect] = []
         if transaction.switched:
             # It serves since the switch, unless its engine has died meanwhile.
-            effects = [] if self.awake is not None else [ev.RetryTimer(0.0)]
+            effects = [] if self.awake is not None else [fx.RetryTimer(0.0)]
         elif (model := transaction.awake_after) is not None:
             self._serve(model)
         else:
@@ -371,21 +364,21 @@ class HostDecisions:
         self.failure = None
         self.admission.serve(self._caps.place(model))
 
-    def _failed(self, transaction: Transaction) -> list[ev.Effect]:
+    def _failed(self, transaction: Transaction) -> list[fx.Effect]:
         self.awake, self.phase, self.failure = None, "failed", transaction.error
         self._home = self._home or transaction.to_model
         delay_s = _RETRY_DELAYS_S[min(self._retries, len(_RETRY_DELAYS_S) - 1)]
         self._retries += 1
-        return [ev.RetryTimer(delay_s)]
+        return [fx.RetryTimer(delay_s)]
 
     # ---------------------------------------------------------------- recovery
 
-    def _retry(self, now: float) -> list[ev.Effect]:
+    def _retry(self, now: float) -> list[fx.Effect]:
         if self.phase != "failed" or self._home is None or self.transaction is not None:
             return []
         return self._begin(self._home, None, now)
 
-    def _engine_lost(self, event: ev.EngineLost, now: float) -> list[ev.Effect]:
+    def _engine_lost(self, event: ev.EngineLost, now: float) -> list[fx.Effect]:
         # A transaction that uses this engine learns of it by its step's failure.
         self.residency.set_tier(event.model, "disk")
         frame = Failed(f"the engine of {event.model} died: {event.reason}", retryable=True)
@@ -404,4 +397,4 @@ class HostDecisions:
             self.awake, self.phase = None, "swapping"
             return effects
         self.awake, self.phase, self.failure = None, "failed", event.reason
-        return effects if transaction is not None else [*effects, ev.RetryTimer(0.0)]
+        return effects if transaction is not None else [*effects, fx.RetryTimer(0.0)]

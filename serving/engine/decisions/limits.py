@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.admission import Place, PromptBudget
 from serving.engine.decisions.cap import CapLoop
@@ -46,16 +47,16 @@ class Caps:
         limits = self._models[model]
         return Place(model, limits.slots, self._loops[model], limits.prompts)
 
-    def profiled(self, event: ev.Profiled) -> list[ev.Effect]:
+    def profiled(self, event: ev.Profiled) -> list[fx.Effect]:
         """A model was measured: its cap begins again from that, unless it has done so before."""
         profile = event.profile
         if profile.model not in self._loops:
             why = f"{profile.model} is not in this host's fleet file"
-            return [ev.Answer(event.ticket, None, why)]
+            return [fx.Answer(event.ticket, None, why)]
         if profile == self._followed.get(profile.model):
-            return [ev.Answer(event.ticket, None)]
+            return [fx.Answer(event.ticket, None)]
         self._follow(profile)
-        return [ev.RememberProfile(profile), ev.Answer(event.ticket, None)]
+        return [fx.RememberProfile(profile), fx.Answer(event.ticket, None)]
 
     def _follow(self, profile: BatchSizeProfile) -> None:
         self._followed[profile.model] = profile

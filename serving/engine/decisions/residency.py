@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from serving.engine.decisions.bring_back import BringBack
 from serving.engine.decisions.device import DeviceBudget
-from serving.engine.decisions.events import Move
+from serving.engine.decisions.effects import Move
 from serving.engine.decisions.giving_way import GivingWay, StepDown
 from serving.engine.decisions.holdings import Holdings, gib
 from serving.engine.protocol import DeviceMemory

@@ -7,6 +7,7 @@ the same `Move`, one at a time.
 from collections import deque
 from dataclasses import dataclass
 
+from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.residency import HEIGHT, Residency
 from serving.wire import Tier, TierMove, TierReport
@@ -34,24 +35,24 @@ class TierRequests:
         """What waits for its turn."""
         return [TierMove(asked.model, asked.tier) for asked in self._waiting]
 
-    def next_move(self, residency: Residency, now: float) -> list[ev.Effect]:
+    def next_move(self, residency: Residency, now: float) -> list[fx.Effect]:
         """Answer what needs no work or cannot be; the move whose turn it is, if there is one."""
-        effects: list[ev.Effect] = []
+        effects: list[fx.Effect] = []
         while self._waiting:
             asked = self._waiting.popleft()
             from_tier = residency.tiers.get(asked.model, "absent")
             refused = _refusal(asked, from_tier, residency)
             if refused is not None:
-                effects.append(ev.Answer(asked.ticket, None, refused))
+                effects.append(fx.Answer(asked.ticket, None, refused))
             elif from_tier == asked.tier:
                 report = self._report(asked, from_tier, asked.tier, 0.0, None)
-                effects.append(ev.Answer(asked.ticket, report))
+                effects.append(fx.Answer(asked.ticket, report))
             else:
                 self._current = _Current(asked, from_tier)
                 return [*effects, residency.begin(asked.model, asked.tier, now)]
         return effects
 
-    def moved(self, event: ev.Moved, now: float) -> list[ev.Effect]:
+    def moved(self, event: ev.Moved, now: float) -> list[fx.Effect]:
         """A move has ended: answer who asked for it, if somebody did."""
         current = self._current
         if current is None or current.asked.model != event.model:
@@ -59,16 +60,16 @@ class TierRequests:
         self._current = None
         asked, took_s = current.asked, now - current.asked.asked_at
         report = self._report(asked, current.from_tier, event.tier, took_s, event.error)
-        return [ev.Answer(asked.ticket, report)]
+        return [fx.Answer(asked.ticket, report)]
 
-    def refuse_all(self, why: str) -> list[ev.Effect]:
+    def refuse_all(self, why: str) -> list[fx.Effect]:
         """Answer everyone: nothing will be done any more."""
         tickets = [asked.ticket for asked in self._waiting]
         if self._current is not None:
             tickets.append(self._current.asked.ticket)
         self._waiting.clear()
         self._current = None
-        return [ev.Answer(ticket, None, why) for ticket in tickets]
+        return [fx.Answer(ticket, None, why) for ticket in tickets]
 
     def _report(
         self, asked: ev.TierAsked, from_tier: Tier, tier: Tier, total_s: float, error: str | None

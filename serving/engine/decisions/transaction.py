@@ -29,7 +29,7 @@ Pure: `begin` and `advance` give the next step; who performs it reports back wit
 from dataclasses import dataclass, field
 from typing import Literal
 
-from serving.engine.decisions.events import Check, Effect, Fetch, Sleep, Stop, Wake
+from serving.engine.decisions.effects import Check, Effect, Fetch, Sleep, Stop, Wake
 from serving.wire import SwapCommand, SwapOutcome, SwapPolicy, SwapReport, SwitchCommand, Tier
 
 Phase = Literal[
