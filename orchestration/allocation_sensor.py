@@ -13,17 +13,17 @@ import dagster as dg
 import msgspec
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.allocation.drift import host_drift
-from orchestration.allocation.overrides import changes
+from orchestration.allocation.operators.overrides import changes
 from orchestration.allocation.plan import Plan
-from orchestration.allocation.snapshot import (
+from orchestration.allocation.reading.drift import host_drift
+from orchestration.allocation.reading.snapshot import (
     Snapshot,
     host_client,
     plan_from,
     snapshot_of,
 )
-from orchestration.allocation.traffic_source import TrafficSource, shared_source
-from orchestration.allocation.watch import FleetWatch
+from orchestration.allocation.reading.traffic_source import TrafficSource, shared_source
+from orchestration.allocation.reading.watch import FleetWatch
 from orchestration.asking import (
     Ask,
     Cursor,

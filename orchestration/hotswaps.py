@@ -14,7 +14,7 @@ import msgspec
 from pydantic import PrivateAttr
 
 from orchestration.allocation.plan import Plan
-from orchestration.allocation.snapshot import host_client
+from orchestration.allocation.reading.snapshot import host_client
 from orchestration.allocation.standbys import standbys
 from orchestration.installation import Installation
 from orchestration.profiling.delivery import deliver

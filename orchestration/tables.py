@@ -8,8 +8,8 @@ import msgspec
 
 from analytics.swap_activity import SwapActivity
 from analytics.traffic import ModelTraffic
+from orchestration.allocation.operators.setbacks import Setback
 from orchestration.allocation.plan import Plan
-from orchestration.allocation.setbacks import Setback
 from orchestration.profiling.figures import SizeFigures
 from serving.wire import HostState, SwapReport
 

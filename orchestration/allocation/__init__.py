@@ -5,7 +5,7 @@ the fleet and the traffic (`snapshot`, `watch`) and keeping the last plan (`reco
 of their own.
 """
 
-from orchestration.allocation.demand import ModelDemand, offered_work
+from orchestration.allocation.load.demand import ModelDemand, offered_work
 from orchestration.allocation.plan import Move, Plan
 from orchestration.allocation.planner import propose
 

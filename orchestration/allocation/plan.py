@@ -2,9 +2,9 @@
 
 import msgspec
 
-from orchestration.allocation.capacity import Capacity
-from orchestration.allocation.demand import ModelDemand
-from orchestration.allocation.overrides import Override
+from orchestration.allocation.load.capacity import Capacity
+from orchestration.allocation.load.demand import ModelDemand
+from orchestration.allocation.operators.overrides import Override
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,27 +11,27 @@ import msgspec
 
 from analytics.traffic import ModelTraffic
 from orchestration.allocation import reasons
-from orchestration.allocation.assignment import assign
-from orchestration.allocation.capacity import capacities
-from orchestration.allocation.demand import NO_OUTLOOK, Outlook, offered_work
-from orchestration.allocation.matching import Grant
-from orchestration.allocation.memory import fits
-from orchestration.allocation.move_cost import MoveCost
-from orchestration.allocation.need import Need
-from orchestration.allocation.overrides import Override, Replicas
-from orchestration.allocation.plan import Move, Plan
-from orchestration.allocation.pool import Place, awake_counts, held_counts, places
-from orchestration.allocation.setbacks import NOTHING_AVOIDED, Avoided
-from orchestration.allocation.sharing import Sharing, shared_sets
-from orchestration.allocation.slots import Slot, slots
-from orchestration.allocation.steering import (
+from orchestration.allocation.choosing.memory import fits
+from orchestration.allocation.choosing.sharing import Sharing, shared_sets
+from orchestration.allocation.choosing.slots import Slot, slots
+from orchestration.allocation.load.capacity import capacities
+from orchestration.allocation.load.demand import NO_OUTLOOK, Outlook, offered_work
+from orchestration.allocation.load.need import Need
+from orchestration.allocation.operators.overrides import Override, Replicas
+from orchestration.allocation.operators.setbacks import NOTHING_AVOIDED, Avoided
+from orchestration.allocation.operators.steering import (
     in_force,
     with_counts,
     with_freeze,
     with_pins,
     with_setbacks,
 )
-from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
+from orchestration.allocation.placing.assignment import assign
+from orchestration.allocation.placing.matching import Grant
+from orchestration.allocation.placing.move_cost import MoveCost
+from orchestration.allocation.placing.swap_cost import SwapCost, assumed_swap_cost
+from orchestration.allocation.plan import Move, Plan
+from orchestration.allocation.pool import Place, awake_counts, held_counts, places
 from serving.config import Fleet
 from serving.wire import BatchSizeProfile, HostState
 

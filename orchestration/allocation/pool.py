@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from orchestration.allocation.capabilities import Excluded, exclusions
-from orchestration.allocation.demand import ModelDemand
+from orchestration.allocation.load.demand import ModelDemand
+from orchestration.allocation.placing.capabilities import Excluded, exclusions
 from serving.config import Fleet, HostSettings
 from serving.wire import HostState, Tier
 

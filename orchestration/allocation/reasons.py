@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestration.allocation.demand import ModelDemand
-from orchestration.allocation.need import Need
+from orchestration.allocation.choosing.seats import Rank, Seat
+from orchestration.allocation.choosing.slots import Slot
+from orchestration.allocation.load.demand import ModelDemand
+from orchestration.allocation.load.need import Need
 from orchestration.allocation.pool import Place
-from orchestration.allocation.seats import Rank, Seat
-from orchestration.allocation.slots import Slot
 
 HOSTS_NAMED = 12
 """Hosts that a verdict tells about; of a large pool nobody would read more."""

@@ -4,7 +4,7 @@ A host brings them up and keeps them before all others, as far as its memory goe
 plan's hotswap finds them asleep.
 """
 
-from orchestration.allocation.demand import ModelDemand
+from orchestration.allocation.load.demand import ModelDemand
 from orchestration.allocation.plan import Plan
 from serving.config import Fleet, ModelSettings
 

@@ -7,8 +7,8 @@ import dagster as dg
 
 from orchestration import tables
 from orchestration.allocation.plan import Plan
-from orchestration.allocation.record import PlanRecord
-from orchestration.allocation.snapshot import Snapshot, plan_from, take_snapshot
+from orchestration.allocation.reading.record import PlanRecord
+from orchestration.allocation.reading.snapshot import Snapshot, plan_from, take_snapshot
 from orchestration.allocation_turn import AllocationTurn
 from orchestration.installation import Installation
 from orchestration.names import OWNERS, PLAN, TRAFFIC, TRIGGER_TAG

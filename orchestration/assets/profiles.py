@@ -15,7 +15,7 @@ from pydantic import Field
 from analytics.events import BatchSizePoint
 from analytics.writer import EventWriter
 from orchestration import tables
-from orchestration.allocation.snapshot import host_client
+from orchestration.allocation.reading.snapshot import host_client
 from orchestration.errors import ProfileError
 from orchestration.installation import Installation
 from orchestration.names import OWNERS, PROFILE_TAGS, PROFILES, serving_key

@@ -15,7 +15,7 @@ from analytics.swap_activity import SwapActivity, swap_activity
 from analytics.traffic import TrafficReader
 from orchestration import tables
 from orchestration.allocation.plan import Plan
-from orchestration.allocation.snapshot import host_client, read_state
+from orchestration.allocation.reading.snapshot import host_client, read_state
 from orchestration.hotswaps import Hotswaps, SwapOrder, SwapResult, grants, orders
 from orchestration.installation import Installation
 from orchestration.names import OWNERS, PLAN, serving_key

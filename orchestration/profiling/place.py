@@ -1,6 +1,6 @@
 """Where a model can be measured: a host that has it awake now."""
 
-from orchestration.allocation.snapshot import host_client, read_state
+from orchestration.allocation.reading.snapshot import host_client, read_state
 from orchestration.errors import ProfileError
 from orchestration.profiling.measuring import Target
 from serving.config import Fleet, StateFolder

@@ -7,7 +7,7 @@ grants the modelled gateway switches. No decision about models is made here.
 from collections.abc import Sequence
 
 from orchestration.allocation import Plan, propose
-from orchestration.allocation.demand import Outlook
+from orchestration.allocation.load.demand import Outlook
 from serving.config import Fleet
 from simulation.cluster import Cluster
 from simulation.commands import Command, Grant, Swap

@@ -8,10 +8,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from orchestration.allocation.override_record import OverrideRecord
-from orchestration.allocation.overrides import Pin
+from orchestration.allocation.operators.override_record import OverrideRecord
+from orchestration.allocation.operators.overrides import Pin
 from orchestration.allocation.plan import Plan
-from orchestration.allocation.record import PlanRecord
+from orchestration.allocation.reading.record import PlanRecord
 from orchestration.allocation_turn import AllocationTurn
 from orchestration.assembly import build_definitions
 from orchestration.errors import AllocationUnderWay

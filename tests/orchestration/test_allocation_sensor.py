@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 from msgspec.structs import replace
 
-from orchestration.allocation.override_record import OverrideRecord
-from orchestration.allocation.overrides import Freeze, Pin
+from orchestration.allocation.operators.override_record import OverrideRecord
+from orchestration.allocation.operators.overrides import Freeze, Pin
 from orchestration.allocation.plan import Plan
-from orchestration.allocation.record import PlanRecord
-from orchestration.allocation.snapshot import plan_from, take_snapshot
+from orchestration.allocation.reading.record import PlanRecord
+from orchestration.allocation.reading.snapshot import plan_from, take_snapshot
 from orchestration.allocation_job import allocation_job
 from orchestration.allocation_sensor import allocation_sensor
 from orchestration.hotswaps import grants

@@ -5,13 +5,13 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.allocation import assignment
-from orchestration.allocation.assignment import assign
-from orchestration.allocation.matching import Grant
-from orchestration.allocation.move_cost import IMPOSSIBLE_S, MoveCost
+from orchestration.allocation.choosing.room import Room
+from orchestration.allocation.placing import assignment
+from orchestration.allocation.placing.assignment import assign
+from orchestration.allocation.placing.matching import Grant
+from orchestration.allocation.placing.move_cost import IMPOSSIBLE_S, MoveCost
+from orchestration.allocation.placing.swap_cost import assumed_swap_cost
 from orchestration.allocation.pool import Place
-from orchestration.allocation.room import Room
-from orchestration.allocation.swap_cost import assumed_swap_cost
 from serving.wire import Tier
 
 MODELS = ["a", "b", "c"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.traffic import ModelTraffic
-from orchestration.allocation.capacity import Capacity, capacities
+from orchestration.allocation.load.capacity import Capacity, capacities
 from orchestration.allocation.planner import propose
 from serving.wire import BatchSizeProfile
 from tests.orchestration.building import a_fleet, a_model, a_profile, a_state, traffic

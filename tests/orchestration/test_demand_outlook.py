@@ -4,7 +4,7 @@ import pytest
 
 from analytics.forecast import LoadForecast
 from analytics.traffic import ModelTraffic
-from orchestration.allocation.demand import (
+from orchestration.allocation.load.demand import (
     ASSUMED_REQUEST_TOKENS,
     BatchBacklog,
     Expected,

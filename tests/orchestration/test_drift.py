@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from orchestration.allocation.drift import host_drift
 from orchestration.allocation.plan import Move, Plan
+from orchestration.allocation.reading.drift import host_drift
 from serving.wire import HostState
 from tests.orchestration.building import a_state
 

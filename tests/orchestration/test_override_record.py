@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.allocation.override_checks import LONGEST_S, check
-from orchestration.allocation.override_record import OverrideRecord
-from orchestration.allocation.overrides import Override
+from orchestration.allocation.operators.override_checks import LONGEST_S, check
+from orchestration.allocation.operators.override_record import OverrideRecord
+from orchestration.allocation.operators.overrides import Override
 from orchestration.errors import OverrideRefused, OverridesUnreadable
 from serving.config import StateFolder
 from tests.orchestration.building import a_fleet, a_model

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from analytics.traffic import ModelTraffic
-from orchestration.allocation.overrides import (
+from orchestration.allocation.operators.overrides import (
     Freeze,
     Override,
     Pin,

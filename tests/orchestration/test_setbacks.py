@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestration.allocation.setbacks import LONGEST_PAUSE_S, Setback, avoided
+from orchestration.allocation.operators.setbacks import LONGEST_PAUSE_S, Setback, avoided
 from tests.orchestration.building import a_fleet, a_model, traffic
 from tests.orchestration.test_overrides import pin
 from tests.orchestration.test_planner import NOW, moved, plan

@@ -3,12 +3,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestration.allocation.capacity import Capacity
-from orchestration.allocation.demand import ModelDemand
-from orchestration.allocation.memory import Fits
-from orchestration.allocation.need import Need
+from orchestration.allocation.choosing.memory import Fits
+from orchestration.allocation.choosing.sharing import Sharing, shared_sets
+from orchestration.allocation.load.capacity import Capacity
+from orchestration.allocation.load.demand import ModelDemand
+from orchestration.allocation.load.need import Need
 from orchestration.allocation.pool import Place
-from orchestration.allocation.sharing import Sharing, shared_sets
 from serving.config import ModelSettings
 from serving.config.fleet import RandomSource
 

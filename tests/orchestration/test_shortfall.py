@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.allocation.seats import LEAST_LATE
-from orchestration.allocation.shortfall import enough, shortfall, spread
+from orchestration.allocation.choosing.seats import LEAST_LATE
+from orchestration.allocation.load.shortfall import enough, shortfall, spread
 
 loads = st.just(0.0) | st.floats(1e-6, 50)
 concurrencies = st.floats(1, 256)

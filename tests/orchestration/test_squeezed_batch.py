@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.traffic import ModelTraffic
-from orchestration.allocation.demand import offered_work
+from orchestration.allocation.load.demand import offered_work
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from serving.wire import HostState

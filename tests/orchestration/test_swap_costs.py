@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.allocation.swap_cost import ASSUMED_SWAP_S, assumed_swap_cost
-from orchestration.allocation.swap_costs import SwapRecord, learned_swap_cost
+from orchestration.allocation.placing.swap_cost import ASSUMED_SWAP_S, assumed_swap_cost
+from orchestration.allocation.placing.swap_costs import SwapRecord, learned_swap_cost
 from serving.wire import Tier
 
 TIERS: list[Tier] = ["awake", "asleep", "parked", "disk", "absent"]

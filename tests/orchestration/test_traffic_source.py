@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.allocation import traffic_source
-from orchestration.allocation.traffic_source import Asked, TrafficSource, shared_source
+from orchestration.allocation.reading import traffic_source
+from orchestration.allocation.reading.traffic_source import Asked, TrafficSource, shared_source
 from serving.config import StateFolder
 from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
 from tests.analytics.samples import arrived, ended, gateway_sample, swap

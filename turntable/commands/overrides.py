@@ -15,7 +15,7 @@ from turntable.durations import parse_duration_s
 from turntable.settings import Settings, console, print_json, settings
 
 if TYPE_CHECKING:
-    from orchestration.allocation.overrides import Override
+    from orchestration.allocation.operators.overrides import Override
 
 For = Annotated[
     str, typer.Option("--for", metavar="DURATION", help="How long: 90s, 30m, 2h, 1d or 1h30m.")
@@ -35,7 +35,7 @@ def pin(
     json: Json = False,
 ) -> None:
     """Give HOST this grant whatever the demand, and keep it there."""
-    from orchestration.allocation.overrides import Pin
+    from orchestration.allocation.operators.overrides import Pin
 
     now = time.time()
     override = Pin(
@@ -60,7 +60,7 @@ def freeze(
 
     Pinned hosts are still brought to their grant, and shared hosts switch within theirs.
     """
-    from orchestration.allocation.overrides import Freeze
+    from orchestration.allocation.operators.overrides import Freeze
 
     now = time.time()
     override = Freeze(made_at=now, until=now + parse_duration_s(long), by=by, note=note)
@@ -77,7 +77,7 @@ def replicas(
     json: Json = False,
 ) -> None:
     """Hold MODEL at COUNT replicas, instead of its minimum and maximum."""
-    from orchestration.allocation.overrides import Replicas
+    from orchestration.allocation.operators.overrides import Replicas
 
     now = time.time()
     override = Replicas(
@@ -95,7 +95,7 @@ def release(
     json: Json = False,
 ) -> None:
     """End an override before its time."""
-    from orchestration.allocation.override_record import OverrideRecord
+    from orchestration.allocation.operators.override_record import OverrideRecord
     from orchestration.errors import OverrideRefused
 
     if (name is None) == (not everything):
@@ -115,7 +115,7 @@ def release(
 
 def overrides(context: typer.Context, json: Json = False) -> None:
     """List what operators told the planner, and when it ends."""
-    from orchestration.allocation.override_record import OverrideRecord
+    from orchestration.allocation.operators.override_record import OverrideRecord
 
     now = time.time()
     in_force = OverrideRecord.of(settings(context).state).in_force(now)
@@ -123,8 +123,8 @@ def overrides(context: typer.Context, json: Json = False) -> None:
 
 
 def _put_in_force(chosen: Settings, override: "Override", now: float, *, json: bool) -> None:
-    from orchestration.allocation.override_checks import check
-    from orchestration.allocation.override_record import OverrideRecord
+    from orchestration.allocation.operators.override_checks import check
+    from orchestration.allocation.operators.override_record import OverrideRecord
 
     check(chosen.fleet(), override, now=now)
     OverrideRecord.of(chosen.state).add(override, now=now)

@@ -49,7 +49,7 @@ def plan(
 
 
 def _show_plan(chosen: Settings, *, explain: bool, json: bool) -> None:
-    from orchestration.allocation.snapshot import plan_from, take_snapshot
+    from orchestration.allocation.reading.snapshot import plan_from, take_snapshot
     from turntable.plans.explanation import explain as explained_by
     from turntable.plans.pages import explanation_page
 

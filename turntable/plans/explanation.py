@@ -7,9 +7,9 @@ planner's own code.
 import msgspec
 
 from orchestration.allocation import Plan
-from orchestration.allocation.need import Need
-from orchestration.allocation.setbacks import Setback
-from orchestration.allocation.snapshot import Snapshot
+from orchestration.allocation.load.need import Need
+from orchestration.allocation.operators.setbacks import Setback
+from orchestration.allocation.reading.snapshot import Snapshot
 from serving.config import Fleet
 from serving.wire import HostState
 

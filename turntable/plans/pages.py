@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.allocation import Plan
-from orchestration.allocation.overrides import Override
+from orchestration.allocation.operators.overrides import Override
 from turntable.durations import in_words
 from turntable.plans.explanation import Explanation, HostExplained, ModelExplained
 from turntable.plans.history import Decision

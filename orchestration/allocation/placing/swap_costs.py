@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from orchestration.allocation.swap_cost import ASSUMED_SWAP_S, SwapCost
+from orchestration.allocation.placing.swap_cost import ASSUMED_SWAP_S, SwapCost
 from serving.wire import Tier
 
 SWAP_SECONDS = "SELECT host, model, tier, swaps, median_s FROM swap_seconds"

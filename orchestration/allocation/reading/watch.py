@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from orchestration.allocation.snapshot import UNREACHABLE_AFTER_S
+from orchestration.allocation.reading.snapshot import UNREACHABLE_AFTER_S
 from serving.clients.host import HostClient
 from serving.errors import HostDown, HostError
 from serving.wire import HostState

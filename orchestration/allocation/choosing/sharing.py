@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
-from orchestration.allocation.memory import Fits
-from orchestration.allocation.need import Need
+from orchestration.allocation.choosing.memory import Fits
+from orchestration.allocation.choosing.sets import set_up
+from orchestration.allocation.load.need import Need
 from orchestration.allocation.pool import Place, held_counts
-from orchestration.allocation.sets import set_up
 
 OWN_ACTIVITY = 0.5
 """Present for this share of the time, a model would have a host most of the time anyway."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import islice, permutations
 
-from orchestration.allocation.memory import Fits
+from orchestration.allocation.choosing.memory import Fits
 from orchestration.allocation.pool import Place
 
 LOOKED_AT = 16

@@ -11,15 +11,15 @@ import msgspec
 import stamina
 
 from analytics.traffic import ModelTraffic
-from orchestration.allocation.demand import NO_OUTLOOK, Outlook
-from orchestration.allocation.override_record import OverrideRecord
-from orchestration.allocation.overrides import Override
+from orchestration.allocation.load.demand import NO_OUTLOOK, Outlook
+from orchestration.allocation.operators.override_record import OverrideRecord
+from orchestration.allocation.operators.overrides import Override
+from orchestration.allocation.operators.setbacks import Setback, avoided
+from orchestration.allocation.placing.swap_cost import SwapCost, assumed_swap_cost
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
-from orchestration.allocation.record import PlanRecord
-from orchestration.allocation.setbacks import Setback, avoided
-from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
-from orchestration.allocation.traffic_source import Asked, TrafficSource, TrafficView
+from orchestration.allocation.reading.record import PlanRecord
+from orchestration.allocation.reading.traffic_source import Asked, TrafficSource, TrafficView
 from orchestration.profiling.record import ProfileRecord
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from orchestration.allocation.capacity import Capacity
-from orchestration.allocation.demand import ModelDemand
-from orchestration.allocation.shortfall import enough, shortfall, spread
+from orchestration.allocation.load.capacity import Capacity
+from orchestration.allocation.load.demand import ModelDemand
+from orchestration.allocation.load.shortfall import enough, shortfall, spread
 from serving.config import ModelSettings
 
 

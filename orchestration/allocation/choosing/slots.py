@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from orchestration.allocation.exchange import Exchange
-from orchestration.allocation.move_cost import MoveCost
-from orchestration.allocation.need import Need
+from orchestration.allocation.choosing.exchange import Exchange
+from orchestration.allocation.choosing.seats import Rank, Seat, seats, spare_seat
+from orchestration.allocation.choosing.sharing import Sharing
+from orchestration.allocation.load.need import Need
+from orchestration.allocation.placing.move_cost import MoveCost
 from orchestration.allocation.pool import Place, held_counts
-from orchestration.allocation.seats import Rank, Seat, seats, spare_seat
-from orchestration.allocation.sharing import Sharing
 
 
 class Slot(NamedTuple):

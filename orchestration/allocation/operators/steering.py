@@ -11,10 +11,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from orchestration.allocation.overrides import Freeze, Override, Pin, Replicas, active
+from orchestration.allocation.operators.overrides import Freeze, Override, Pin, Replicas, active
+from orchestration.allocation.operators.setbacks import NOTHING_AVOIDED, Avoided
 from orchestration.allocation.plan import Move
 from orchestration.allocation.pool import Place, held_counts
-from orchestration.allocation.setbacks import NOTHING_AVOIDED, Avoided
 from serving.config import Fleet
 from serving.wire import HostState
 

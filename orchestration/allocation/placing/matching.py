@@ -7,9 +7,9 @@ move needs neither.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestration.allocation.move_cost import IMPOSSIBLE_S, MoveCost
+from orchestration.allocation.placing.move_cost import IMPOSSIBLE_S, MoveCost
+from orchestration.allocation.placing.spreading import AWAY_S, Spread
 from orchestration.allocation.pool import Place
-from orchestration.allocation.spreading import AWAY_S, Spread
 
 if TYPE_CHECKING:
     import numpy

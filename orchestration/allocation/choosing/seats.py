@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
-from orchestration.allocation.demand import ModelDemand
-from orchestration.allocation.need import Need
+from orchestration.allocation.load.demand import ModelDemand
+from orchestration.allocation.load.need import Need
 
 LEAST_LATE = 0.05
 """Late interactive load, in replicas, below which one replica more is not for interactive load."""

@@ -7,8 +7,8 @@ that is handed back is computed again elsewhere.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestration.allocation.placing.swap_cost import SwapCost
 from orchestration.allocation.pool import Place
-from orchestration.allocation.swap_cost import SwapCost
 
 REGRANT_S = 0.01
 """Of another grant without a swap: what is right already stays."""

@@ -9,10 +9,10 @@ disturbs. Gains are taken cautiously and losses too (`seats.CAUTION`), so noise 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from orchestration.allocation.move_cost import MoveCost
+from orchestration.allocation.choosing.room import Room
+from orchestration.allocation.choosing.seats import Rank, Seat
+from orchestration.allocation.placing.move_cost import MoveCost
 from orchestration.allocation.pool import Place
-from orchestration.allocation.room import Room
-from orchestration.allocation.seats import Rank, Seat
 
 MOVE_S = 2.0
 """Of every move, in replica-seconds: what a run of the control plane and a colder cache cost."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from orchestration.allocation.overrides import Override, Pin, Replicas
+from orchestration.allocation.operators.overrides import Override, Pin, Replicas
 from orchestration.errors import OverrideRefused
 from serving.config import Fleet
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from orchestration.allocation.overrides import Override, active
+from orchestration.allocation.operators.overrides import Override, active
 from orchestration.errors import OverridesUnreadable
 from serving.config import StateFolder
 

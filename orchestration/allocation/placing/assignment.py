@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from orchestration.allocation.matching import Grant, Wish, best_host, costs, matched
-from orchestration.allocation.move_cost import IMPOSSIBLE_S, MoveCost
+from orchestration.allocation.placing.matching import Grant, Wish, best_host, costs, matched
+from orchestration.allocation.placing.move_cost import IMPOSSIBLE_S, MoveCost
+from orchestration.allocation.placing.spreading import Spread
 from orchestration.allocation.pool import Place
-from orchestration.allocation.spreading import Spread
 
 Models = frozenset[str]
 """Of a grant: those of the same models in another order are the same."""

@@ -15,10 +15,10 @@ import msgspec
 from analytics.errors import StoreUnreachable
 from analytics.history import LoadHistory
 from analytics.traffic import ModelTraffic, TrafficReader
-from orchestration.allocation.demand import NO_OUTLOOK, BatchBacklog, Outlook
-from orchestration.allocation.setbacks import Setback
-from orchestration.allocation.swap_cost import SwapCost, assumed_swap_cost
-from orchestration.allocation.swap_costs import SWAP_SECONDS, SwapRecord, learned_swap_cost
+from orchestration.allocation.load.demand import NO_OUTLOOK, BatchBacklog, Outlook
+from orchestration.allocation.operators.setbacks import Setback
+from orchestration.allocation.placing.swap_cost import SwapCost, assumed_swap_cost
+from orchestration.allocation.placing.swap_costs import SWAP_SECONDS, SwapRecord, learned_swap_cost
 from serving.config import Fleet, StateFolder
 
 ANSWER_S = 15.0

@@ -1,0 +1,1 @@
+"""What overrules demand: what operators told, kept in a file, and hotswaps that failed."""
