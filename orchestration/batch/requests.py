@@ -75,6 +75,7 @@ async def complete(
     async with httpx.AsyncClient(
         base_url=base_url, timeout=request_s, limits=limits, headers=headers
     ) as client:
+        gone: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for model, rows in by_model.items():
@@ -82,7 +83,9 @@ async def complete(
                     for _ in range(min(windows[model], len(rows))):
                         group.create_task(_work(client, queue, keep, patience_s))
         except* GatewayAway as away:
-            raise away.exceptions[0] from None
+            gone = away.exceptions[0]
+        if gone is not None:  # raised in the clause above it might come out in a group
+            raise gone
 
 
 async def _work(
