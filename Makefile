@@ -28,7 +28,7 @@ stop: $(STAMP) ## stop what `make up` started, from another terminal
 	@$(BIN)/turntable stop
 
 test: check ## all checks, then all tests
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/pytest
 
 check: $(STAMP) ## formatting, lint, types, import contracts, Dagster definitions
 	@echo "check: formatting"; $(BIN)/ruff format --quiet --check .

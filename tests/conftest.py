@@ -25,13 +25,6 @@ settings.load_profile("turntable")
 structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs beside what: real engines one after the other, other tests by file."""
-    for item in items:
-        group = "engines" if item.get_closest_marker("vllm") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def prepared_state(pytestconfig: pytest.Config) -> StateFolder:
     """A state folder with the packaged model's checkpoint; made once, kept between runs.
