@@ -20,7 +20,7 @@ BOUND_STEPS = 1000
 """Steps with interactive work in which the cap must be found: half a minute at 30 ms."""
 FLAT = 0.06
 """Where sizes differ less than this in TPOT, noise hides which is the largest within the level."""
-ASTRAY = 0.03
+ASTRAY = 0.05
 """Share of the steps in which noise may have led further astray. Its seeds are fixed."""
 statistical = settings(
     max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
