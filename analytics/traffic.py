@@ -24,20 +24,20 @@ class ModelTraffic(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float
     arrivals: int
     ended: int
-    failed: int
+    failed: int = 0
     waiting: int
     """Requests without a slot now."""
     running: int
     """Requests with a slot now."""
     prompt_tokens_per_s: float
     output_tokens_per_s: float
-    ttft_p50_s: float | None
-    ttft_p95_s: float | None
-    tpot_p50_s: float | None
-    tpot_p95_s: float | None
-    queue_p95_s: float | None
-    evictions: int
-    recomputed_tokens: int
+    ttft_p50_s: float | None = None
+    ttft_p95_s: float | None = None
+    tpot_p50_s: float | None = None
+    tpot_p95_s: float | None = None
+    queue_p95_s: float | None = None
+    evictions: int = 0
+    recomputed_tokens: int = 0
     evictions_in_place: int = 0
     """Of the evictions, those that kept the generation on its engine."""
     held_s: float = 0.0

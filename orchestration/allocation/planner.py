@@ -79,26 +79,41 @@ def propose(
     granted = assign(pool, [slot.grant for slot in chosen], cost)
     moves = [*pin_moves, *_moves(needs, pool, chosen, granted, cost)]
     after = _after(pool, granted, moves)
-    held, replicas = awake_counts(pool), awake_counts(after)
-    seen = [state.plan_id for state in host_states.values() if state is not None]
+    replicas = awake_counts(after)
     return Plan(
-        plan_id=1 + max([last_plan_id, *seen]),
+        plan_id=_next_id(last_plan_id, host_states.values()),
         made_at=now,
         trigger=trigger,
         moves=tuple(moves),
         grants={place.host: place.grant if place.serves else () for place in after},
         regrants=_regrants(seen_pool, after, moves),
         replicas={model.name: replicas[model.name] for model in fleet.models},
-        verdicts={
-            name: reasons.verdict(need, pool, held[name], replicas[name])
-            + _told(name, told, avoided)
-            for name, need in needs.items()
-        },
+        verdicts=_verdicts(needs, pool, replicas, told, avoided),
         demand=demand,
         capacity=capacity,
         overrides=told,
         immovable={p.host: p.pinned_because for p in pool if p.pinned_because is not None},
     )
+
+
+def _next_id(last_plan_id: int, states: Iterable[HostState | None]) -> int:
+    return 1 + max([last_plan_id, *(state.plan_id for state in states if state is not None)])
+
+
+def _verdicts(
+    needs: Mapping[str, Need],
+    pool: Sequence[Place],
+    replicas: Mapping[str, int],
+    overrides: Sequence[Override],
+    avoided: Avoided,
+) -> dict[str, str]:
+    """For every model, why it gets, keeps, gives up or does not get replicas."""
+    held = awake_counts(pool)
+    return {
+        name: reasons.verdict(need, pool, held[name], replicas[name])
+        + _told(name, overrides, avoided)
+        for name, need in needs.items()
+    }
 
 
 def _told(model: str, overrides: Iterable[Override], avoided: Avoided) -> str:

@@ -13,7 +13,7 @@ from serving.clients.host import HostClient
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
 from serving.engine.decisions.limits import CPU_PROMPTS
-from serving.errors import HostDown, HostError, HostUnreachable, PlanRefused
+from serving.errors import HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     WIRE_HEADER,
     WIRE_VERSION,
@@ -31,7 +31,6 @@ from serving.wire import (
 from tests.fakes.engine import expected_tokens
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host, wait_until
-from tests.ports import free_ports
 
 
 @pytest.fixture
@@ -396,10 +395,3 @@ def test_what_happens_is_counted_and_recorded(host: FakeHost) -> None:
     assert (
         'turntable_generations_total{class="interactive",model="a",outcome="finished"} 1.0' in text
     )
-
-
-def test_a_host_that_is_not_there_is_down() -> None:
-    with HostClient("127.0.0.1", free_ports(1)[0], "token") as client:
-        assert not client.ready()
-        with pytest.raises(HostDown):
-            client.state()

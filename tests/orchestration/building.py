@@ -101,18 +101,10 @@ def traffic(
         window_s=10,
         arrivals=ended,
         ended=ended,
-        failed=0,
         waiting=waiting,
         running=running,
         prompt_tokens_per_s=tokens_per_s / 2,
         output_tokens_per_s=tokens_per_s / 2,
-        ttft_p50_s=None,
-        ttft_p95_s=None,
-        tpot_p50_s=None,
-        tpot_p95_s=None,
-        queue_p95_s=None,
-        evictions=0,
-        recomputed_tokens=0,
     )
 
 
