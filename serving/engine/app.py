@@ -27,6 +27,7 @@ from serving.wire import (
     SwapCommand,
     SwitchCommand,
     TierCommand,
+    TpotLevel,
     check_wire_version,
     encode_frame,
 )
@@ -108,6 +109,12 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
                 fix="Send it to its own model's address.",
             )
         await owner.take_profile(given)
+        return Response(status_code=204, headers=_WIRE)
+
+    @app.put("/levels/{model}", dependencies=admin)
+    async def level(model: str, request: Request) -> Response:
+        wanted = _decoded(msgspec.json.Decoder(TpotLevel), await request.body(), view)
+        await owner.keep_to_level(model, wanted)
         return Response(status_code=204, headers=_WIRE)
 
     @app.delete("/awake/{plan_id}", dependencies=admin)
