@@ -1,6 +1,6 @@
 """What is measured before the arms: TPOT by batch size.
 
-It says how much batch work the bounds leave room for, and the hosts' interactive caps begin from it.
+It says how much batch work the bounds leave room for, and interactive caps begin from it.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -14,8 +14,8 @@ from benchmarks.coserve.samples import (
     RowSamples,
     SizeSamples,
 )
-from benchmarks.figures import Row, Target
 from benchmarks.coserve.workload import SIZES
+from benchmarks.figures import Row, Target
 from benchmarks.statistics import mean, median, quantile
 from benchmarks.streams import Stream
 
@@ -88,7 +88,9 @@ def _batch(name: str, size: SizeSamples, samples: CoserveSamples) -> list[Row]:
     return [
         Row(f"{name}: batch tokens/s, ours / alone", ours, "ratio", Target(">=", 0.8)),
         Row(f"{name}: batch tokens/s, ceiling under the TPOT bounds", ceiling, "ratio"),
-        Row(f"{name}: batch generations that the TPOT p50 bound lets beside a burst", room, "count"),
+        Row(
+            f"{name}: batch generations that the TPOT p50 bound lets beside a burst", room, "count"
+        ),
         Row(f"{name}: batch tokens/s, stock priority / alone", over(stock, alone), "ratio"),
     ]
 

@@ -13,6 +13,7 @@ from benchmarks.coserve.ceiling import (
     ProfilePoint,
     batch_share_ceiling,
     presence_of,
+    room_beside,
     tpot_at,
 )
 from benchmarks.coserve.oracle import CapSample, Presence, excess_percent, least_evictions
@@ -180,6 +181,11 @@ def test_the_ceiling_is_what_the_bounds_leave_beside_interactive_work() -> None:
     losses = [longer * (1 - batch / (longer * 0.020) / ALONE) for batch, longer in bounds]
     expected = 1 - 0.5 * sum(losses) / 2
     assert batch_share_ceiling(PROFILE, {2: 0.5}, 32, ALONE) == pytest.approx(expected)
+
+
+def test_the_bounds_leave_room_for_few_batch_generations_beside_a_burst() -> None:
+    assert room_beside(PROFILE, 2, 32) == 5  # 23 ms, 1.15 times what two take
+    assert room_beside(PROFILE, 31, 32) == 1
 
 
 def test_the_ceiling_is_over_what_batch_work_gets_alone_with_its_prompts() -> None:

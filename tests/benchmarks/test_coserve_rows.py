@@ -30,7 +30,7 @@ from benchmarks.workspace import write_fleet
 from serving.config import Fleet, load_fleet
 
 DEFAULT_FLEET = Path(__file__).parents[2] / "config" / "fleet.yaml"
-PROFILE = [ProfilePoint(1, 0.020), ProfilePoint(4, 0.020), ProfilePoint(32, 0.048)]
+PROFILE = [ProfilePoint(1, 0.10), ProfilePoint(4, 0.10), ProfilePoint(32, 0.32)]
 
 
 def stream(
@@ -62,8 +62,8 @@ def test_a_batch_is_timed_while_all_of_it_ran() -> None:
 
 
 def test_of_two_profiles_the_faster_counts_at_each_size() -> None:
-    disturbed = [ProfilePoint(1, 0.019), ProfilePoint(4, 0.030), ProfilePoint(32, 0.090)]
-    assert [point.tpot_s for point in fastest([PROFILE, disturbed])] == [0.019, 0.020, 0.048]
+    disturbed = [ProfilePoint(1, 0.09), ProfilePoint(4, 0.15), ProfilePoint(32, 0.40)]
+    assert [point.tpot_s for point in fastest([PROFILE, disturbed])] == [0.09, 0.10, 0.32]
 
 
 def arm(step_s: float, *, batch_tokens: int = 0, recorded: Recorded | None = None) -> ArmSamples:
@@ -114,12 +114,6 @@ def test_latencies_are_compared_with_interactive_work_alone() -> None:
         assert rows[f"heavy: {label}, ours / alone"].met is True
         assert rows[f"heavy: {label}, stock priority / stock alone"].value == pytest.approx(3)
         assert rows[f"heavy: {label}, stock priority / stock alone"].target is None
-
-
-def test_the_table_says_what_room_the_bounds_leave_beside_a_burst() -> None:
-    # Alone two take 20 ms; 23 ms are the bound on half of them, and a batch of 7 takes as long.
-    room = by_figure(samples())["light: batch generations that the TPOT p50 bound lets beside a burst"]
-    assert room.value == pytest.approx(5)
 
 
 def test_batch_work_is_compared_with_batch_alone_and_with_the_ceiling() -> None:
