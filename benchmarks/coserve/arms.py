@@ -91,13 +91,14 @@ class Arms:
         self._say(number, f"{size.name}, alone and ours")
         early, late = halves(arrivals, BURSTS)
         before = self._alone(endpoint, f"{name}-alone-1", early, bursts=BURSTS // 2)
-        pace = self.paces[size.name] = pace_of(before.interactive)
-        self.instance.hosts[0].keep_to_level(model, pace.level_s)
+        level_s = pace_of(before.interactive).level_s
+        self.instance.hosts[0].keep_to_level(model, level_s)
         ours = self._batch(endpoint, f"{name}-ours", arrivals, number)
         after = self._alone(endpoint, f"{name}-alone-2", late, bursts=BURSTS // 2)
         found.alone.rounds.append([before, after])
         self._keep_recorded(found.ours, f"{name}-ours", ours)
-        found.levels_s.append(pace.level_s)
+        found.levels_s.append(level_s)
+        self.paces[size.name] = pace_of([*before.interactive, *after.interactive])
         if number == STOCK_ROUND:
             self._stock(size, number, arrivals)
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from benchmarks.coserve.rows import harmed
+from benchmarks.coserve.accounts import harmed
 from benchmarks.coserve.segment import Load, run_segment
 from benchmarks.coserve.workload import (
     SIZES,
