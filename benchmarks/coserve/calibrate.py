@@ -26,15 +26,17 @@ def measure_profile(
 
 
 def fastest(profiles: Iterable[Sequence[ProfilePoint]]) -> list[ProfilePoint]:
-    """Of profiles over the same sizes the least of each: what disturbs can only add."""
-    return [
-        ProfilePoint(
-            points[0].batch_size,
-            min(point.tpot_s for point in points),
-            min(point.ttft_s for point in points),
-        )
-        for points in zip(*profiles, strict=True)
-    ]
+    """Of profiles over the same sizes the least of each, and of all larger sizes.
+
+    What disturbs can only add, and a smaller batch takes no longer.
+    """
+    least: list[ProfilePoint] = []
+    for points in reversed(list(zip(*profiles, strict=True))):
+        seen = [*points, *least[-1:]]
+        tpot_s = min(point.tpot_s for point in seen)
+        ttft_s = min(point.ttft_s for point in seen)
+        least.append(ProfilePoint(points[0].batch_size, tpot_s, ttft_s))
+    return least[::-1]
 
 
 def _point(endpoint: Endpoint, size: int, summary: Summary) -> ProfilePoint:

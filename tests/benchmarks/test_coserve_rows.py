@@ -66,6 +66,11 @@ def test_of_two_profiles_the_faster_counts_at_each_size() -> None:
     assert [point.tpot_s for point in fastest([PROFILE, disturbed])] == [0.09, 0.10, 0.32]
 
 
+def test_a_batch_is_taken_to_be_no_slower_than_a_larger_one() -> None:
+    disturbed = [ProfilePoint(1, 0.09), ProfilePoint(4, 0.30), ProfilePoint(32, 0.20)]
+    assert [point.tpot_s for point in fastest([disturbed])] == [0.09, 0.20, 0.20]
+
+
 def arm(step_s: float, *, batch_tokens: int = 0, recorded: Recorded | None = None) -> ArmSamples:
     """Two interactive requests at this pace, first token after two steps; some batch tokens."""
     interactive = [stream([a + step_s * n for n in range(2, 12)], asked_at=a) for a in (0.0, 5.0)]
