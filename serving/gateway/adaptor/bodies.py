@@ -1,7 +1,7 @@
 """Whether the endpoint would take a request's body, without sending it.
 
-The same steps by which vLLM's app and our engine client refuse a body, as far as they need no tokens:
-what a prompt's length has against it shows only when it is tokenized.
+The same steps by which vLLM's app and our engine client refuse a body, as far as they need no
+tokens: what a prompt's length has against it shows only when it is tokenized.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Taking an upload in: a form whose file goes to the disk as it comes.
 
-The file's bytes pass through a draft of the file store; of the request at most a block is in memory.
+The file's bytes pass through a draft of the file store; of the request at most a block is in
+memory.
 """
 
 import asyncio

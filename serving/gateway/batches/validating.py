@@ -1,7 +1,7 @@
 """Validating the inputs of new batches, one after the other, beside the gateway's other work.
 
-A thread reads the input and gives way often, so that streams go on. What is found is an event of the
-batch; whoever runs batches sees it in the catalog.
+A thread reads the input and gives way often, so that streams go on. What is found is an event of
+the batch; whoever runs batches sees it in the catalog.
 """
 
 import asyncio
@@ -131,7 +131,7 @@ class ValidationStopped(Exception):
 
 
 class GivesWay:
-    """Pauses a thread for a moment whenever it has worked for WORK_S, and ends it once `stopped`."""
+    """Pauses a thread briefly whenever it has worked for WORK_S, and ends it once `stopped`."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self._stopped = stopped
