@@ -39,7 +39,7 @@ def body_check(endpoint: str, models: Iterable[ModelSettings]) -> BodyCheck:
             _check_gateway(fields)
             request = parse(fields)
             longest = lengths.get(request.model)
-            _check_length(request, longest)
+            _check_length(fields, longest)
             sampling_spec(request.to_sampling_params(longest or 1, {}))
         except RequestRefused as error:
             return _problem(error.refusal.message, error.refusal.param, error.refusal.code)
@@ -65,11 +65,11 @@ def _check_gateway(fields: Mapping[str, Any]) -> None:
             raise _refused(f"{name} needs stored responses, which are off", name)
 
 
-def _check_length(request: Any, longest: int | None) -> None:
+def _check_length(fields: Mapping[str, Any], longest: int | None) -> None:
     """Only a bound that leaves no room for a prompt is certain to be refused."""
     for name in ("max_completion_tokens", "max_tokens"):
-        bound = getattr(request, name, None)
-        if bound is not None and longest is not None and bound > longest:
+        bound = fields.get(name)
+        if isinstance(bound, int) and longest is not None and bound > longest:
             raise _refused(f"{name} is {bound}, the model's length {longest}", name)
 
 
