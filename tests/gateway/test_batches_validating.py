@@ -136,24 +136,23 @@ async def test_an_input_that_cannot_be_read_fails_its_batch_and_no_other(scene: 
     async with scene.validation():
         first, second = await scene.ended(lost), await scene.ended(good)
 
-    assert [error.code for error in first.errors] == ["input_unreadable"]
+    assert [error.code for error in first.errors] == ["validation_failed"]
     assert second.status == "in_progress"
 
 
-async def test_a_check_that_breaks_leaves_the_batch_and_goes_on_with_others(scene: Scene) -> None:
+async def test_a_check_that_breaks_fails_the_batch_and_goes_on_with_others(scene: Scene) -> None:
     def check(body: bytes) -> BatchError | None:
         if b"break" in body:
             raise RuntimeError("a fault of the check")
         return None
 
     scene.check = check
-    broken = scene.batch(jsonl(line("a", body={"model": "small", "x": "break"})))
+    bad = scene.batch(jsonl(line("a", body={"model": "small", "x": "break"})))
     good = scene.batch(jsonl(line("a")))
 
     async with scene.validation():
+        assert (await scene.ended(bad)).status == "failed"
         assert (await scene.ended(good)).status == "in_progress"
-
-    assert scene.catalog.batch(broken.id).status == "validating"
 
 
 async def test_a_gateway_that_ends_does_not_wait_for_validation(scene: Scene) -> None:
