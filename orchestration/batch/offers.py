@@ -1,11 +1,7 @@
-"""What the fleet offers to batch work of a model now, as the gateway says it."""
+"""What the fleet offers to batch work of a model now, as the gateway says it. Pure."""
 
-import aiohttp
 import msgspec
 
-from orchestration.batch.asks import NOTHING
-
-ANSWER_S = 10.0
 SERVING = "serving"
 
 
@@ -23,7 +19,6 @@ class _Host(msgspec.Struct, frozen=True):
     phase: str = ""
     awake_model: str | None = None
     slots: int = 0
-    running: msgspec.Raw = NOTHING
 
 
 class _Fleet(msgspec.Struct, frozen=True):
@@ -45,16 +40,3 @@ def offer_of(page: bytes, model: str) -> Offer:
         if host.reachable and host.phase == SERVING and host.awake_model == model
     ]
     return Offer(replicas=len(replicas), slots=sum(host.slots for host in replicas))
-
-
-async def read_offers(session: aiohttp.ClientSession, models: list[str]) -> dict[str, Offer]:
-    """The offer to each model; what cannot be known says why."""
-    try:
-        async with session.get(
-            "/fleet", timeout=aiohttp.ClientTimeout(total=ANSWER_S)
-        ) as answer:
-            page = await answer.read()
-    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        trouble = f"the gateway is away: {error or type(error).__name__}"
-        return dict.fromkeys(models, Offer(trouble=trouble))
-    return {model: offer_of(page, model) for model in models}
