@@ -3,7 +3,7 @@
 Whatever their sampling: held, they go on where they were; moved, they are computed again elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -77,20 +77,28 @@ def chat(pool: Pool, tokens: int) -> None:
     )
 
 
+def beside_chats(
+    pool: Pool,
+    work: list[tuple[str, dict[str, Any]]],
+    chat_tokens: int,
+    enough: Callable[[], bool],
+) -> list[dict[str, Any]]:
+    """Answers to `work`, with chat after chat until `enough`."""
+    with ThreadPoolExecutor(6) as threads:
+        batch = [threads.submit(asked, pool, *each) for each in work]
+        until(lambda: pool.running("batch") or batch[0].done(), "some of it runs")
+        while not (enough() or all(future.done() for future in batch)):
+            chat(pool, chat_tokens)
+        return [future.result() for future in batch]
+
+
 def disturbed(
     pool: Pool, work: list[tuple[str, dict[str, Any]]], metric: str, *, chat_tokens: int
 ) -> Iterator[list[dict[str, Any]]]:
     """Answers to `work` beside chats, asked anew until `metric` has grown, or ROUNDS times."""
     before = pool.gateway_metric(metric)
     for _ in range(ROUNDS):
-        with ThreadPoolExecutor(6) as threads:
-            batch = [threads.submit(asked, pool, *each) for each in work]
-            until(lambda: pool.running("batch") or batch[0].done(), "some of it runs")
-            while not all(future.done() for future in batch):
-                if pool.gateway_metric(metric) > before:
-                    break
-                chat(pool, chat_tokens)
-            yield [future.result() for future in batch]
+        yield beside_chats(pool, work, chat_tokens, lambda: pool.gateway_metric(metric) > before)
         if pool.gateway_metric(metric) > before:
             return
     raise AssertionError(f"{metric} did not grow in {ROUNDS} rounds")
