@@ -5,6 +5,7 @@ the warm process to the light main, and each process forked from it to itself.
 """
 
 import gc
+import sys
 
 from serving.engine.process.lifetime import die_with_parent, tie_forks
 
@@ -15,17 +16,18 @@ tie_forks()
 # them later would copy the pages that forked processes share.
 gc.disable()
 
+# The planner's. Where it is installed vLLM and transformers import it on the way, for audio and for
+# training; no engine computes with it, and it takes 64 MB.
+sys.modules["scipy"] = None  # type: ignore[assignment]
+
 import uvicorn  # noqa: E402, F401
 import vllm.model_executor.models.llama  # noqa: E402
 import vllm.v1.engine.core  # noqa: E402
 import vllm.v1.executor.uniproc_executor  # noqa: E402
-from vllm.model_executor.layers.quantization import get_quantization_config  # noqa: E402
 from vllm.platforms import current_platform  # noqa: E402
-from vllm.plugins import load_general_plugins  # noqa: E402
 
-# Both import a good deal when an engine first asks: each engine would have that for itself.
-load_general_plugins()
-get_quantization_config("fp8")
+import serving.engine.assembly  # noqa: E402
+import serving.engine.vllm.engine  # noqa: E402, F401
 
 if current_platform.is_cuda():
     import torch
@@ -36,8 +38,8 @@ if current_platform.is_cuda():
     if torch.cuda.is_initialized():
         raise RuntimeError("an import made a CUDA context: no fork of this process could have one")
 else:
-    import vllm.v1.attention.backends.cpu_attn  # noqa: F401
+    import vllm.v1.worker.cpu_worker  # noqa: F401
 
-
+del sys.modules["scipy"]
 gc.freeze()
 gc.enable()
