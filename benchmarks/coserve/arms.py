@@ -29,7 +29,7 @@ from benchmarks.streams import Endpoint
 BURSTS = 4
 """In one window."""
 STOCK_ROUND = 1
-"""The stock server has no target: one round of it is enough."""
+"""The stock server has no target: half of the bursts of one round are enough."""
 _QUEUED = 8
 """Batch requests beyond the slots: there is always one waiting."""
 
@@ -100,14 +100,16 @@ class Arms:
         found.levels_s.append(level_s)
         self.paces[size.name] = pace_of([*before.interactive, *after.interactive])
         if number == STOCK_ROUND:
-            self._stock(size, number, arrivals)
+            self._stock(size, number, early)
 
     def _stock(self, size: Size, number: int, arrivals: Sequence[Arrival]) -> None:
         found, stock = self.samples.sizes[size.name], self.instance.stock
         name = f"r{number}-{size.name}-stock"
         self._say(number, f"{size.name}, stock server")
-        found.stock_alone.rounds.append([self._alone(stock, f"{name}-alone", arrivals)])
-        found.stock.rounds.append([self._batch(stock, name, arrivals, number)])
+        alone = self._alone(stock, f"{name}-alone", arrivals, bursts=BURSTS // 2)
+        priority = self._batch(stock, name, arrivals, number, bursts=BURSTS // 2)
+        found.stock_alone.rounds.append([alone])
+        found.stock.rounds.append([priority])
 
     def _alone(
         self, endpoint: Endpoint, name: str, arrivals: Sequence[Arrival], *, bursts: int = BURSTS
@@ -121,6 +123,7 @@ class Arms:
         arrivals: Sequence[Arrival],
         seed: int,
         *,
+        bursts: int = BURSTS,
         queued: int = _QUEUED,
     ) -> Segment:
         """One window over batch work for every slot of a host, and so much that waits."""
@@ -131,7 +134,7 @@ class Arms:
             batch=batch_work(self.texts, seed),
             batch_streams=slots + queued,
             slots=slots,
-            window_s=window_s(BURSTS),
+            window_s=window_s(bursts),
         )
         return self._segment(endpoint, load)
 
