@@ -62,9 +62,7 @@ async def serve(fleet: Fleet, state: StateFolder) -> None:
         return await _build(model, runner, state, fleet.weights.budget_gib)
 
     try:
-        async with running_gateway(
-            fleet, state=state, events=events, build=build
-        ) as gateway:
+        async with running_gateway(fleet, state=state, events=events, build=build) as gateway:
             settings = fleet.gateway
             server = GatewayServer(gateway.app, address=settings.address, port=settings.port)
             gateway.built.add_done_callback(lambda built: _built(built, server))
