@@ -103,8 +103,8 @@ class Catalog:
     def create_batch(self, record: BatchRecord) -> BatchRecord:
         """Add a batch; or the one that its idempotency key made before.
 
-        Raises NoSuchRecord if its input file is not there, NotAnInput if that is no input, KeyReused
-        if the key made another batch.
+        Raises NoSuchRecord if its input file is not there, NotAnInput if that is no input,
+        KeyReused if the key made another batch.
         """
         with self._database.transaction() as rows:
             before = rows.execute(
