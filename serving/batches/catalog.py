@@ -16,15 +16,17 @@ from serving.batches.database import Database
 from serving.batches.errors import FileInUse, KeyReused, NoSuchRecord, NotAnInput
 from serving.batches.lifecycle import BatchEvent, after
 from serving.batches.paging import Order, Page, Place, read_page
-from serving.batches.records import TERMINAL, BatchRecord, FileRecord
+from serving.batches.records import TERMINAL, BatchError, BatchRecord, FileRecord
 
 LISTED_ERRORS = 100
-"""Errors of a batch that lists carry; the batch itself, asked for alone, has all of them."""
+"""Errors of a batch that lists carry; the batch itself, asked for alone, has all of them. They are
+kept apart, or a list of bad batches would be read as gigabytes."""
 _ENDED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
 _encode = msgspec.json.Encoder().encode
 _file = msgspec.json.Decoder(FileRecord).decode
 _batch = msgspec.json.Decoder(BatchRecord).decode
+_errors = msgspec.json.Decoder(tuple[BatchError, ...]).decode
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -148,7 +150,7 @@ class Catalog:
         """A page of batches. Raises NoSuchRecord for an unknown `after_id`."""
         with self._database.reading() as rows:
             place = Place(account, after_id, limit, order)
-            return read_page(rows, "batch", place, _listed)
+            return read_page(rows, "batch", place, _batch)
 
     def open_batches(self) -> list[BatchRecord]:
         """Batches that have not ended, oldest first."""
@@ -168,8 +170,9 @@ class Catalog:
             changed = after(record, event, self._now())
             if changed != record:
                 rows.execute(
-                    "UPDATE batches SET status = ?, version = ?, record = ? WHERE id = ?",
-                    (changed.status, _next_version(rows), _encode(changed), batch_id),
+                    "UPDATE batches SET status = ?, version = ?, record = ?, errors = ?"
+                    " WHERE id = ?",
+                    (changed.status, _next_version(rows), *_apart(changed), batch_id),
                 )
         return changed
 
@@ -180,7 +183,7 @@ class Catalog:
                 "SELECT version, record FROM batches WHERE version > ? ORDER BY version LIMIT ?",
                 (version, limit),
             ).fetchall()
-        return [Change(row[0], _listed(row[1])) for row in found]
+        return [Change(row[0], _batch(row[1])) for row in found]
 
     def _file(self, rows: sqlite3.Connection, file_id: str, account: str | None) -> FileRecord:
         found = rows.execute("SELECT record FROM files WHERE id = ?", (file_id,)).fetchone()
@@ -198,11 +201,13 @@ class Catalog:
 
 
 def _found_batch(rows: sqlite3.Connection, batch_id: str, account: str | None) -> BatchRecord:
-    found = rows.execute("SELECT record FROM batches WHERE id = ?", (batch_id,)).fetchone()
+    found = rows.execute("SELECT record, errors FROM batches WHERE id = ?", (batch_id,)).fetchone()
     record = None if found is None else _batch(found[0])
     if record is None or account not in {None, record.account}:
         raise NoSuchRecord("batch", batch_id)
-    return record
+    if found[1] is None:
+        return record
+    return msgspec.structs.replace(record, errors=_errors(found[1]))
 
 
 def _next_version(rows: sqlite3.Connection) -> int:
@@ -210,9 +215,12 @@ def _next_version(rows: sqlite3.Connection) -> int:
     return int(highest) + 1
 
 
-def _listed(row: bytes) -> BatchRecord:
-    record = _batch(row)
-    return msgspec.structs.replace(record, errors=record.errors[:LISTED_ERRORS])
+def _apart(record: BatchRecord) -> tuple[bytes, bytes | None]:
+    """The columns `record` and `errors`: the latter has all, if the former would be too long."""
+    if len(record.errors) <= LISTED_ERRORS:
+        return _encode(record), None
+    listed = msgspec.structs.replace(record, errors=record.errors[:LISTED_ERRORS])
+    return _encode(listed), _encode(record.errors)
 
 
 _ASKED = ("input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after_s")

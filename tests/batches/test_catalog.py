@@ -185,6 +185,7 @@ def test_lists_carry_the_first_errors_and_the_batch_all_of_them(catalog: Catalog
 
     assert catalog.batch("batch_1").errors == errors
     assert catalog.batches().records[0].errors == errors[:LISTED_ERRORS]
+    assert catalog.changed_since(0)[0].record.errors == errors[:LISTED_ERRORS]
 
 
 def test_creations_with_one_key_at_once_make_one_batch(tmp_path: Path, catalog: Catalog) -> None:
