@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from serving.batches import BatchError, BatchRecord, BodyCheck, CancelAsked, InputLines, InputSize
-from serving.gateway.batches.validating import GivesWay, InputValidation, ValidationStopped
+from serving.gateway.batches.validating import WORK_S, GivesWay, InputValidation, ValidationStopped
 from serving.gateway.lines.work import Duration
 from tests.batches.samples import ENDPOINT, batch_record, jsonl, line, put, store_in
 from tests.fakes.host import wait_until
@@ -171,6 +172,34 @@ async def test_a_gateway_that_ends_does_not_wait_for_validation(scene: Scene) ->
         await asyncio.to_thread(begun.wait, LIMIT_S)
 
     assert scene.catalog.batch(made.id) == made
+
+
+def test_a_validating_thread_pauses_whenever_it_has_worked_for_a_millisecond() -> None:
+    now, pauses = [0.0], []
+
+    def pause(seconds: float) -> None:
+        pauses.append(now[0])
+        now[0] += seconds
+
+    give_way = GivesWay(threading.Event(), clock=lambda: now[0], pause=pause)
+    for _ in range(50):
+        now[0] += WORK_S / 4
+        give_way()
+
+    worked = [after - before for before, after in itertools.pairwise([0.0, *pauses])]
+    assert len(pauses) in {12, 13}
+    assert max(worked) <= 1.5 * WORK_S
+
+
+async def test_a_batch_whose_window_has_ended_is_validated_so_that_it_can_expire(
+    scene: Scene,
+) -> None:
+    late = scene.batch(jsonl(line("a")), expires_at=1)
+
+    async with scene.validation():
+        record = await scene.ended(late)
+
+    assert (record.status, record.lines) == ("in_progress", 1)
 
 
 def test_giving_way_ends_once_it_is_told_to() -> None:

@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from serving.gateway.batches.answers import answering
 from serving.gateway.batches.file_routes import FileRoutes
 from serving.gateway.batches.uploads import BLOCK_BYTES, fields_of, receive_form
 from serving.gateway.failures import RequestRefused
+from tests.fakes.host import wait_until
 from tests.gateway.batch_clients import Runs, chat_line, check_form, jsonl, submit, upload
 from tests.gateway.conftest import GatewayThread, Stage
 
@@ -167,10 +167,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(stage: Stage) -> None:
     def broken() -> Iterator[bytes]:
         yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
         yield b"z" * BLOCK_BYTES
-        deadline = time.monotonic() + 60
-        while not list(drafts.iterdir()):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: any(drafts.iterdir()))
         raise ConnectionError("the client is gone")
 
     with pytest.raises(ConnectionError):
@@ -180,10 +177,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(stage: Stage) -> None:
             headers={"content-type": "multipart/form-data; boundary=x"},
         )
 
-    deadline = time.monotonic() + 60
-    while list(drafts.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not any(drafts.iterdir()))
 
 
 def test_uploads_at_the_same_time_do_not_mix(client: openai.OpenAI) -> None:

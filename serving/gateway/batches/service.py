@@ -1,6 +1,7 @@
 """The Files and Batches API put together: its routes, and what runs beside them."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -80,7 +81,10 @@ class BatchService:
 
     async def _sweep(self) -> None:
         while True:
-            expired = await asyncio.to_thread(self._files.sweep)
-            if expired:
-                log.info("files_expired", files=len(expired))
+            try:
+                expired = await asyncio.to_thread(self._files.sweep)
+            except (OSError, sqlite3.Error):
+                log.exception("files_not_swept")
+            else:
+                log.info("files_swept", expired=len(expired))
             await asyncio.sleep(SWEEP_EVERY_S)

@@ -122,7 +122,8 @@ class InputValidation:
             return Refused(report.errors)
         others = [other for other in self._catalog.open_batches() if other.id != record.id]
         expected = self._expect(report.size, others)
-        if expected.least_s > record.expires_at - time.time():
+        # One whose window has ended is validated too: it expires with a record of each line.
+        if expected.least_s > max(0.0, record.expires_at - time.time()):
             return Refused((_too_long(record, expected.least_s),))
         index.save(self._work(record.id) / INDEX_NAME)
         return Validated(report.size.model, report.size.lines, report.size, expected.likely_s)
@@ -135,17 +136,23 @@ class ValidationStopped(Exception):
 class GivesWay:
     """Pauses a thread briefly whenever it has worked for WORK_S, and ends it once `stopped`."""
 
-    def __init__(self, stopped: threading.Event) -> None:
-        self._stopped = stopped
-        self._since = time.perf_counter()
+    def __init__(
+        self,
+        stopped: threading.Event,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._stopped, self._clock, self._pause = stopped, clock, pause
+        self._since = clock()
 
     def __call__(self) -> None:
         """Between two pieces of work. Raises ValidationStopped."""
         if self._stopped.is_set():
             raise ValidationStopped
-        if time.perf_counter() - self._since >= WORK_S:
-            time.sleep(PAUSE_S)
-            self._since = time.perf_counter()
+        if self._clock() - self._since >= WORK_S:
+            self._pause(PAUSE_S)
+            self._since = self._clock()
 
 
 def _too_long(record: BatchRecord, least_s: float) -> BatchError:
