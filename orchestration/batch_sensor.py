@@ -1,8 +1,8 @@
 """The batch sensor: every batch of the Batch API becomes a partition, and has a run until it ends.
 
 It looks at open batches only and does no work of theirs: also a batch that is cancelled or has
-expired is ended by a run. A tick with nothing to ask for waits for a batch to change, so a batch has
-its run soon after it was validated.
+expired is ended by a run. A tick with nothing to ask for waits for a batch to change, so a batch
+has its run soon after it was validated.
 """
 
 import time

