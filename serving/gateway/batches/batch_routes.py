@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +23,8 @@ from serving.gateway.batches.forms import batch_object, page_object
 
 MAX_CREATION_BYTES = 64 * 1024
 
+log = structlog.get_logger(__name__)
+
 
 class BatchRoutes:
     """The batches of a gateway. `created` is told of every new one."""
@@ -35,6 +38,7 @@ class BatchRoutes:
         record = _new_record(read_batch(await _read_body(request)), account, key)
         kept = await asyncio.to_thread(self._catalog.create_batch, record)
         if kept.id == record.id:
+            log.info("batch_created", batch=kept.id, account=account, window=kept.completion_window)
             self._created(kept.id)
         return await answer_with(lambda: batch_object(kept))
 
@@ -60,6 +64,7 @@ class BatchRoutes:
     async def cancel(self, request: Request, account: str) -> Response:
         """`POST /v1/batches/{id}/cancel`. Again: nothing more happens."""
         batch_id = request.path_params["batch_id"]
+        log.info("batch_cancel_asked", batch=batch_id, account=account)
         return await answer_with(
             lambda: batch_object(self._catalog.apply(batch_id, CancelAsked(), account=account))
         )
