@@ -27,6 +27,7 @@ class Scene:
         self.folder = folder
         self.catalog, self.files = store_in(folder, clock=time.time)  # type: ignore[arg-type]
         self.expected = Duration(likely_s=1.0, least_s=0.0)
+        self.look_every_s = float(LIMIT_S)
         self.sizes: list[InputSize] = []
         self.check: BodyCheck = lambda _body: None
 
@@ -63,6 +64,7 @@ class Scene:
             models=["small"],
             body_check=body_check,
             expect=expect,
+            look_every_s=self.look_every_s,
         )
         task = asyncio.create_task(made.run())
         try:
@@ -85,6 +87,16 @@ async def test_what_an_earlier_gateway_left_is_taken_up(scene: Scene) -> None:
         record = await scene.ended(left)
 
     assert (record.status, record.lines, record.model) == ("in_progress", 2, "small")
+
+
+async def test_what_another_gateway_left_meanwhile_is_taken_up_too(scene: Scene) -> None:
+    scene.look_every_s = 0.01
+
+    async with scene.validation():
+        left = scene.batch(jsonl(line("a")))
+        record = await scene.ended(left)
+
+    assert record.status == "in_progress"
 
 
 async def test_a_good_input_has_an_index_of_its_lines(scene: Scene) -> None:

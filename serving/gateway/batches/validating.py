@@ -5,6 +5,7 @@ the batch; whoever runs batches sees it in the catalog.
 """
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -34,6 +35,8 @@ from serving.gateway.lines.work import Duration
 WORK_S = 0.001
 """A validating thread works about this long at a time: what a stream may have to wait for it."""
 PAUSE_S = 0.00005
+LOOK_EVERY_S = 60.0
+"""How often an idle gateway looks for batches that were left unvalidated."""
 
 ExpectDuration = Callable[[InputSize, Sequence[BatchRecord]], Duration]
 """How long a batch of this size will take behind the others that have not ended."""
@@ -44,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 class InputValidation:
-    """Validates whatever is created, and what an earlier process left."""
+    """Validates what is created here, and what another gateway left."""
 
     def __init__(
         self,
@@ -55,10 +58,12 @@ class InputValidation:
         models: Iterable[str],
         body_check: MakeBodyCheck,
         expect: ExpectDuration,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._catalog, self._files, self._work = catalog, files, work
         self._models = frozenset(models)
         self._body_check, self._expect = body_check, expect
+        self._look_every_s = look_every_s
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._stopped = threading.Event()
 
@@ -74,16 +79,32 @@ class InputValidation:
             self._stopped.set()
 
     async def _run(self) -> None:
-        for record in await asyncio.to_thread(self._catalog.open_batches):
-            if not record.is_validated:
-                self.ask(record.id)
+        await self._take_up()
         while True:
-            batch_id = await self._queue.get()
+            batch_id = await self._next()
             try:
                 await self._settle(batch_id)
             except Exception:
-                # The catalog was not to be had: the batch is taken up when a gateway starts.
+                # The catalog was not to be had: the batch is taken up again.
                 log.exception("batch_not_settled", batch=batch_id)
+
+    async def _next(self) -> str:
+        """The next batch; when none comes for a while, one that another gateway may have left."""
+        while True:
+            try:
+                return await asyncio.wait_for(self._queue.get(), self._look_every_s)
+            except TimeoutError:
+                await self._take_up()
+
+    async def _take_up(self) -> None:
+        try:
+            records = await asyncio.to_thread(self._catalog.open_batches)
+        except sqlite3.Error:
+            log.exception("open_batches_not_read")
+            return
+        for record in records:
+            if not record.is_validated:
+                self.ask(record.id)
 
     async def _settle(self, batch_id: str) -> None:
         record = await asyncio.to_thread(self._catalog.batch, batch_id)
