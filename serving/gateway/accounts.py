@@ -46,7 +46,7 @@ class Accounts:
         key = _key(headers)
         account = None if key is None else self._by_hash.get(sha256(key).hexdigest())
         if account is self._own:
-            behalf = headers.get(ON_BEHALF_HEADER.encode(), b"").decode("latin-1")
+            behalf = headers.get(ON_BEHALF_HEADER.encode(), b"").decode(errors="replace")
             return self._by_name.get(behalf, account)
         if account is not None:
             return account
