@@ -8,7 +8,7 @@ mark would not be seen for seconds. Everything else of the daemon is Dagster's.
 import dagster._daemon.sensor
 from dagster._daemon.cli import main
 
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = 0.5
 
 if __name__ == "__main__":
     interval = "MIN_INTERVAL_LOOP_TIME"

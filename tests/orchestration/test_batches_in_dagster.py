@@ -12,8 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from orchestration.assembly import build_definitions
-from orchestration.assets.batches import PARTITIONS_NAME, batches_job
+from orchestration.assets.batches import PARTITIONS_NAME, batches_assets, batches_job
 from orchestration.batch.answering import answer
 from orchestration.batch.asking import Terms
 from orchestration.batch.claim import claimed, is_claimed
@@ -59,9 +58,20 @@ def installed(folder: Path, port: int) -> Installation:
     return Installation(fleet_file=str(file), state_folder=str(folder / "state"))
 
 
+def definitions(installation: Installation) -> dg.Definitions:
+    """Those of batches alone, which load faster than all."""
+    job = batches_job()
+    return dg.Definitions(
+        assets=batches_assets(installation.fleet),
+        jobs=[job],
+        sensors=[batch_sensor(job)],
+        resources={"installation": installation},
+    )
+
+
 def run(installation: Installation, instance: dg.DagsterInstance, batch_id: str) -> Any:
     instance.add_dynamic_partitions(PARTITIONS_NAME, [batch_id])
-    job = build_definitions(installation).resolve_job_def("answer_batch")
+    job = definitions(installation).resolve_job_def("answer_batch")
     return job.execute_in_process(instance=instance, partition_key=batch_id, raise_on_error=False)
 
 
@@ -79,7 +89,7 @@ def tick(installation: Installation, instance: dg.DagsterInstance, tick_s: float
         last_run_key=None,
         cursor=None,
         repository_name=None,
-        definitions=build_definitions(installation),
+        definitions=definitions(installation),
         resources=resources,
     )
     with context:
