@@ -1,9 +1,12 @@
 """Which models share hosts, and which hosts: examples and what never happens."""
 
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.allocation.choosing.memory import Fits
+from orchestration.allocation.choosing.sets import MOST_COPIES
 from orchestration.allocation.choosing.sharing import Sharing, shared_sets
 from orchestration.allocation.load.capacity import Capacity
 from orchestration.allocation.load.demand import ModelDemand
@@ -72,6 +75,14 @@ def test_one_model_alone_shares_nothing() -> None:
 def test_minimums_leave_the_other_hosts_to_be_shared() -> None:
     needs = [need("a", activity=0.1, minimum=2), need("b", activity=0.1)]
     assert len(planned(needs, [place(n) for n in range(3)]).grants) == 1
+
+
+def test_a_model_is_spread_over_a_bounded_number_of_hosts_though_all_would_hold_it() -> None:
+    needs = [need(f"m{n}", activity=0.05) for n in range(30)]
+    sharing = planned(needs, [place(n) for n in range(200)], models_each=1000)
+    assert len(sharing.grants) == 120
+    copies = Counter(name for grant in sharing.grants for name in grant)
+    assert set(copies.values()) == {MOST_COPIES}
 
 
 NEEDS = st.lists(

@@ -15,6 +15,10 @@ from orchestration.allocation.pool import Place
 LOOKED_AT = 16
 """Hosts that are compared for one place in a set: of thousands alike, some suffice."""
 
+MOST_COPIES = 64
+"""Hosts that a model is spread over: with so many, one of them is idle. It also bounds the sets while
+nobody knows how large engines are."""
+
 
 def set_up(
     hosts: Sequence[Place], sharing: Sequence[str], overflowing: Sequence[str], fits: Fits
@@ -60,7 +64,7 @@ class _Sets:
         open_names = list(names)
         while open_names:
             name = min(open_names, key=lambda each: self._copies[each])
-            if not self._add(name):
+            if self._copies[name] >= MOST_COPIES or not self._add(name):
                 open_names.remove(name)
 
     def _add(self, name: str) -> bool:
