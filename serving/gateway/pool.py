@@ -207,6 +207,12 @@ class Pool:
         """What every replica of `model` carries now."""
         return [entry.load() for entry in self._hosts.values() if entry.serves(model)]
 
+    @property
+    def shares(self) -> bool:
+        """Whether any host may switch among several models."""
+        states = (entry.state for entry in self._hosts.values())
+        return any(state is not None and len(state.grant) > 1 for state in states)
+
     def batch_queued(self) -> Counter[str]:
         """By model, batch requests that its replicas have taken and have no slot for."""
         found: Counter[str] = Counter()
