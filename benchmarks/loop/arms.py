@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 
 from benchmarks.instance import started_instance
-from benchmarks.loop.fleet import bench_fleet
 from benchmarks.loop.chat_load import chat_alone_and_side_by_side
+from benchmarks.loop.fleet import bench_fleet
 from benchmarks.loop.samples import ChatSamples
 from benchmarks.reaction.bursts import react
 from benchmarks.reaction.samples import Reaction

@@ -1,7 +1,7 @@
 """`turntable bench reaction`: from a burst for a model without a replica to its first token.
 
 First without time-sharing, where nothing helps it: the gateway's record of the burst, Dagster's
-sensor, an allocation run, its op and the hotswap all lie in between, and every one of them is timed.
+sensor, an allocation run, its op and the hotswap all lie in between, and every one is timed.
 Then with it, where the gateway switches a shared host.
 """
 

@@ -51,7 +51,7 @@ def _react(instance: Instance, reader: TrafficReader, first: int, burst: int) ->
 
 
 def ask(instance: Instance, model: str, first: int, burst: int) -> Load:
-    """A burst of short questions, each of its own, numbered from `first`. Raises BenchmarkUnable."""
+    """A burst of short questions, numbered from `first`. Raises BenchmarkUnable."""
     texts = [prompt(first + number) for number in range(burst)]
     try:
         return run_load(instance.gateway, model, texts, max_tokens=_ANSWER_TOKENS)

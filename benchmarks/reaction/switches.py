@@ -1,4 +1,4 @@
-"""Bursts for a model without a replica that a shared host may switch to, each timed to its first token.
+"""Bursts for a model that a shared host may switch to, each timed to its first token.
 
 No plan is made for them: the gateway switches the host within its grant.
 """

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from serving.switching.timing import BATCH_WAIT_S, LENT_AFTER_S, last_call_s, patience_s, stay_s, wake_s
+from serving.switching.timing import (
+    BATCH_WAIT_S,
+    LENT_AFTER_S,
+    last_call_s,
+    patience_s,
+    stay_s,
+    wake_s,
+)
 from serving.switching.view import Queue, SharedHost
 from serving.switching.wants import Want
 

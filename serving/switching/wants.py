@@ -12,7 +12,7 @@ from serving.switching.timing import BATCH_BOUND_S, patience_s
 from serving.switching.view import Queue
 
 Urgency = Literal["first", "more", "batch", "more_batch"]
-"""Interactive requests without any engine; with too few; batch requests without any; with too few."""
+"""Interactive requests without any engine, or with too few; batch requests likewise."""
 
 _ORDER: dict[Urgency, int] = {"first": 0, "more": 1, "batch": 2, "more_batch": 3}
 

@@ -89,7 +89,7 @@ def status(overrides: list[Override]) -> Status:
 
 def overrides_in(shown_status: Status) -> str | None:
     """What the page says of overrides, up to when they end."""
-    lines = shown(as_tables(shown_status)).splitlines()
+    lines = [line.strip() for line in shown(as_tables(shown_status)).splitlines()]
     if "overrides" not in lines:
         return None
     return lines[lines.index("overrides") + 1].split(" until ")[0].strip()

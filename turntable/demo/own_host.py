@@ -1,7 +1,7 @@
-"""Where hosts share their time: an operator asks for a replica, and a run gives it a host of its own.
+"""Where hosts share their time: an operator asks for a replica, and a run dedicates a host to it.
 
-Of two hosts one must serve the model with a minimum, and the other is shared as long as more than one
-model may be asked for: traffic alone does not dedicate it. An operator can.
+Of two hosts one must serve the model with a minimum, and the other is shared as long as more than
+one model may be asked for: traffic alone does not dedicate it. An operator can.
 """
 
 import time
@@ -46,7 +46,9 @@ def _held_at_one(outside: Outside, model: str) -> Iterator[None]:
     """`model` has one replica while this is open, by an operator's override."""
     now = time.time()
     until = now + _IN_FORCE_S
-    override = Replicas(model=model, count=1, made_at=now, until=until, by="demo", note="to show it")
+    override = Replicas(
+        model=model, count=1, made_at=now, until=until, by="demo", note="to show it"
+    )
     check(outside.fleet, override, now=now)
     record = OverrideRecord.of(outside.state)
     outside.say(f"telling the planner: {override.words}")

@@ -1,4 +1,4 @@
-"""Where no host switches by itself: traffic shifts to a model without a replica, and a run swaps it in."""
+"""Where no host switches by itself: traffic shifts to another model, and a run swaps it in."""
 
 import time
 

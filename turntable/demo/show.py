@@ -26,7 +26,6 @@ from turntable.settings import console as make_console
 Step = Callable[[Outside, Observation], None]
 
 
-
 def steps(fleet: Fleet) -> dict[str, Step]:
     """What is shown of such a fleet, in this order."""
     shift: dict[str, Step] = {"traffic shifts, a hotswap follows": show_shift}

@@ -1,7 +1,7 @@
 """The fence: which commands are obeyed, and which are answered without doing anything.
 
-What a host remembers over a restart is here too: the last hotswap obeyed, the last grant, and what it
-has switched to within that.
+What a host remembers over a restart is here too: the last hotswap obeyed, the last grant, and what
+it has switched to within that.
 """
 
 from collections.abc import Container
