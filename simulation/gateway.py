@@ -55,6 +55,7 @@ class Gateway:
             batch=waiting.batch,
             interactive_wait_s=now - waiting.interactive_since,
             batch_wait_s=now - waiting.batch_since,
+            batch_queued=waiting.batch if cluster.replicas[model] else 0,
             prompt_work_s=cluster.prompt_work_s(model),
             ttft_s=self._ttft_s,
         )

@@ -25,8 +25,9 @@ class Assumptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     swap_disk_s: float = 6.0
     models_in_host_memory: int = 10
     """How many models a host can keep asleep."""
-    reaction_s: float = 2.5
-    """From a plan to its hotswap commands, as `turntable bench loop` measures it."""
+    reaction_s: float = 1.0
+    """From a plan to its hotswap commands, as `turntable bench reaction` measures it on two cores:
+    a run's start, its snapshot and plan, and its op (0.83 s by their medians, 1.07 s by p95)."""
     ttft_s: float = 2.0
     tpot_s: float = 0.1
 

@@ -32,7 +32,11 @@ class FadingSums:
         self._sums = self._sums * fade
         self._observed_s = self._observed_s * fade
 
-    def per_s(self) -> Floats:
-        """Means per second, one row a time constant; 0 before the first bucket."""
-        means: Floats = self._sums / np.maximum(self._observed_s, 1e-9)
+    def per_s(self, *, at_least_s: float = 1e-9) -> Floats:
+        """Means per second, one row a time constant; 0 before the first bucket.
+
+        What was observed for less than `at_least_s` is taken to have been that long, and nothing
+        before.
+        """
+        means: Floats = self._sums / np.maximum(self._observed_s, at_least_s)
         return means

@@ -9,6 +9,9 @@ from analytics.forecast.bucket import BUCKET_S, Floats, LoadBucket
 
 MEMORY_S = 3600.0
 
+KNOWN_AFTER_S = 300.0
+"""One request in the first seconds is no sign of a flow that is always there."""
+
 
 class Presence:
     """Fading over an hour."""
@@ -29,7 +32,7 @@ class Presence:
 
     def activity(self) -> Floats:
         """Share of time with at least one request present, 0 to 1."""
-        share: Floats = np.minimum(1.0, self._busy.per_s()[0])
+        share: Floats = np.minimum(1.0, self._busy.per_s(at_least_s=KNOWN_AFTER_S)[0])
         return share
 
     def peak(self) -> Floats:

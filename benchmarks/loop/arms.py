@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 
 from benchmarks.instance import started_instance
 from benchmarks.loop.chat_load import chat_alone_and_side_by_side
+from benchmarks.loop.fleet import bench_fleet
 from benchmarks.loop.samples import ChatSamples
 from benchmarks.reaction.bursts import react
 from benchmarks.reaction.samples import Reaction
+from benchmarks.reaction.switches import Switched, switch
 from benchmarks.start import first_answer
 from benchmarks.stock import StockServer
 from benchmarks.workspace import Workspace
@@ -48,6 +50,22 @@ class TurntableArm(Arm):
             self._samples.all_ready_s.append(instance.wait_ready() - started_at)
             chat_alone_and_side_by_side(instance.gateway, chat_model, self._samples)
             self._shifts.extend(react(instance, SHIFTS, burst=1))
+
+
+class SharingArm(Arm):
+    """The same fleet with shared hosts: traffic shifts only, once."""
+
+    name = "turntable with time-sharing"
+
+    def __init__(self, workspace: Workspace, switched: list[Switched]) -> None:
+        self._workspace, self._switched = workspace, switched
+
+    def measure(self) -> None:
+        """Take all samples."""
+        fleet = bench_fleet(self._workspace.original_fleet, time_sharing=True)
+        with started_instance(self._workspace, fleet, "turntable-sharing") as instance:
+            instance.wait_ready()
+            self._switched.extend(switch(instance, 2 * SHIFTS, burst=1))
 
 
 class StockArm(Arm):

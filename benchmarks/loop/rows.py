@@ -3,6 +3,7 @@
 from benchmarks.figures import Row, Target
 from benchmarks.loop.chat_load import STREAMS
 from benchmarks.loop.samples import ChatSamples, LoopSamples
+from benchmarks.reaction.rows import switch_rows
 from benchmarks.statistics import mean, median, quantile, ratio
 
 START_TARGET = Target("<=", 60.0)
@@ -43,6 +44,7 @@ def _shifts(samples: LoopSamples) -> list[Row]:
         Row("traffic shift to first token, max", quantile(first_tokens, 1.0), "s"),
         Row("traffic shifts", len(first_tokens), "count"),
         Row("hotswap, p50", median(hotswaps), "s"),
+        *switch_rows("traffic shift to first token by a switch within a grant", samples.switched),
     ]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.chat import Answer, Load
 from benchmarks.reaction.samples import Reaction
+from benchmarks.reaction.switches import Switched
 
 
 @dataclass
@@ -27,3 +28,6 @@ class LoopSamples:
     turntable: ChatSamples = field(default_factory=ChatSamples)
     stock: ChatSamples = field(default_factory=ChatSamples)
     shifts: list[Reaction] = field(default_factory=list)
+    """By allocation runs."""
+    switched: list[Switched] = field(default_factory=list)
+    """Within a grant, where hosts share time."""

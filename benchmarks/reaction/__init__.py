@@ -1,7 +1,8 @@
 """`turntable bench reaction`: from a burst for a model without a replica to its first token.
 
-Nothing helps it: the gateway's record of the burst, Dagster's sensor, an allocation run, its op and
-the hotswap all lie in between, and every one of them is timed.
+First without time-sharing, where nothing helps it: the gateway's record of the burst, Dagster's
+sensor, an allocation run, its op and the hotswap all lie in between, and every one is timed.
+Then with it, where the gateway switches a shared host.
 """
 
 from benchmarks.figures import Row
@@ -10,6 +11,7 @@ from benchmarks.loop.fleet import bench_fleet
 from benchmarks.reaction.bursts import react
 from benchmarks.reaction.plots import write_plots
 from benchmarks.reaction.rows import rows_of
+from benchmarks.reaction.switches import switch
 from benchmarks.setting import Setting
 from benchmarks.workspace import Workspace
 
@@ -27,6 +29,11 @@ def measure(setting: Setting) -> list[Row]:
         with started_instance(workspace, fleet, "reaction") as instance:
             instance.wait_ready()
             reactions = react(instance, TIMES, BURST)
+        setting.say("starting an instance whose hosts share time")
+        sharing = bench_fleet(workspace.original_fleet, time_sharing=True)
+        with started_instance(workspace, sharing, "sharing") as instance:
+            instance.wait_ready()
+            switched = switch(instance, TIMES, BURST)
     if setting.plots_dir is not None:
         write_plots(reactions, setting.plots_dir)
-    return rows_of(reactions)
+    return rows_of(reactions, switched)

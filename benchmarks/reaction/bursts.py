@@ -44,13 +44,14 @@ def _react(instance: Instance, reader: TrafficReader, first: int, burst: int) ->
     awake = instance.hosts()[_host(instance)]["awake_model"]
     model = next(m.name for m in instance.fleet.models[1:] if m.name != awake)
     asked_at, asked = time.time(), time.monotonic()
-    load = _ask(instance, model, first, burst)
+    load = ask(instance, model, first, burst)
     first_tokens_s = [answer.first_token_at - asked for answer in load.answers]
     timeline = read_timeline(instance, reader, model, asked_at)
     return Reaction(model, min(first_tokens_s), max(first_tokens_s), timeline)
 
 
-def _ask(instance: Instance, model: str, first: int, burst: int) -> Load:
+def ask(instance: Instance, model: str, first: int, burst: int) -> Load:
+    """A burst of short questions, numbered from `first`. Raises BenchmarkUnable."""
     texts = [prompt(first + number) for number in range(burst)]
     try:
         return run_load(instance.gateway, model, texts, max_tokens=_ANSWER_TOKENS)

@@ -88,7 +88,7 @@ def propose(
         grants={place.host: place.grant if place.serves else () for place in after},
         regrants=_regrants(seen_pool, after, moves),
         replicas={model.name: replicas[model.name] for model in fleet.models},
-        verdicts=_verdicts(needs, pool, replicas, told, avoided),
+        verdicts=_verdicts(needs, pool, after, told, avoided),
         demand=demand,
         capacity=capacity,
         overrides=told,
@@ -103,14 +103,18 @@ def _next_id(last_plan_id: int, states: Iterable[HostState | None]) -> int:
 def _verdicts(
     needs: Mapping[str, Need],
     pool: Sequence[Place],
-    replicas: Mapping[str, int],
+    after: Sequence[Place],
     overrides: Sequence[Override],
     avoided: Avoided,
 ) -> dict[str, str]:
     """For every model, why it gets, keeps, gives up or does not get replicas."""
-    held = awake_counts(pool)
+    held, replicas = awake_counts(pool), awake_counts(after)
+    shared: dict[str, list[str]] = defaultdict(list)
+    for place in after:
+        for name in place.grant if len(place.grant) > 1 else ():
+            shared[name].append(place.host)
     return {
-        name: reasons.verdict(need, pool, held[name], replicas[name])
+        name: reasons.verdict(need, pool, held[name], replicas[name], shared[name])
         + _told(name, overrides, avoided)
         for name, need in needs.items()
     }

@@ -84,7 +84,8 @@ def _places(
             failure = state.failure or "no reason given"
             read.append(_out(host, excluded, f"failed: {failure}"))
         elif state.phase == "starting":
-            read.append(_starting(host, excluded, grant, demand))
+            target = state.swap_target if state.swap_target in known else host.starts_with
+            read.append(_starting(host, excluded, grant, target, demand))
         else:
             age_s = now - swapped_at.get(host.name, float("-inf"))
             wanted = state.awake_model in known and demand[state.awake_model].present_now
@@ -126,10 +127,10 @@ def _starting(
     host: HostSettings,
     excluded: Excluded,
     grant: tuple[str, ...],
+    model: str | None,
     demand: Mapping[str, ModelDemand],
 ) -> Place:
     """A host that starts counts as a replica to be, unless somebody waits for that model now."""
-    model = host.starts_with
     awaited = model is not None and demand[model].waiting_interactive > 0
     return Place(
         host=host.name,

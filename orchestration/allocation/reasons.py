@@ -33,8 +33,13 @@ def _sharing(slot: Slot, to_model: str) -> str:
     return f"{', '.join(slot.grant)} share a host, {to_model} first"
 
 
-def verdict(need: Need, pool: Sequence[Place], before: int, after: int) -> str:
-    """Why the model goes from `before` to `after` replicas, or stays."""
+def verdict(
+    need: Need, pool: Sequence[Place], before: int, after: int, shared: Sequence[str] = ()
+) -> str:
+    """Why the model goes from `before` to `after` replicas, or stays.
+
+    `shared` are hosts that may switch to it by themselves.
+    """
     model = need.model
     wanted = f"{_load(need)}{_waiting(need.demand)}"
     bounds = f"minimum {model.min_replicas}, maximum {model.max_replicas}"
@@ -44,7 +49,14 @@ def verdict(need: Need, pool: Sequence[Place], before: int, after: int) -> str:
     short = _shortage(need, after)
     if short is None:
         return f"stays at {_count(after, 'replica')} ({bounds}) for {wanted}: enough"
+    if shared and model.min_replicas <= after < model.max_replicas:
+        return f"stays at {_count(after, 'replica')} ({bounds}) for {wanted}: {_may_switch(shared)}"
     return f"stays at {_count(after, 'replica')} ({bounds}) for {wanted}: {short}; {_hosts(pool)}"
+
+
+def _may_switch(shared: Sequence[str]) -> str:
+    more = f" and {len(shared) - HOSTS_NAMED} more" if len(shared) > HOSTS_NAMED else ""
+    return f"{', '.join(shared[:HOSTS_NAMED])}{more} may switch to it"
 
 
 def _gain(seat: Seat, need: Need) -> str:

@@ -249,7 +249,7 @@ class AllocationSettings(_Section):
         description="a move for load is made when it gains more over this long than it costs",
     )
     time_sharing: bool = Field(
-        False,
+        True,
         description="whether a host may be granted several models, among which it switches by "
         "itself; false: every grant is one model",
     )

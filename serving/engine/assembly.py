@@ -119,11 +119,10 @@ def assemble(
         changed=view.changed,
     )
     registered = {model.name for model in fleet.models}
-    planned = obeyed.model if obeyed.model in registered else None
     app = build_app(owner, view, metrics, token=state.token("admin"))
     device = decisions.residency.device
     prewarm_after_s = options.prewarm_after_s if device is None or device.loads_beside() else None
-    first_model = settings.starts_with or planned
+    first_model = decisions.obeyed.first_model(settings.starts_with, registered)
     host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host

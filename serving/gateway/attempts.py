@@ -52,7 +52,10 @@ class AttemptRunner:
         self._late: LateBinding | None = None
 
     def bind_late(self, fleet: Fleet) -> None:
-        """From now on interactive requests wait here for a replica that answers them in time."""
+        """From now on interactive requests wait here for a replica that answers them in time.
+
+        As long as some host is shared: a replica more comes in the time of a switch then.
+        """
         self._late = LateBinding(fleet, self._pool, self.queues)
 
     async def run(self, generation: Generation, sink: TokenSink, *, replica_wait_s: float) -> None:
@@ -130,7 +133,7 @@ class AttemptRunner:
     async def _lease(self, trip: Trip, place: Place) -> Lease:
         generation = trip.generation
         try:
-            if self._late is not None and not place.is_answered:
+            if self._late is not None and self._pool.shares and not place.is_answered:
                 return await self._late.lease(place, avoid=trip.avoid, until=trip.replica_by)
             host = await self._pool.replica(
                 generation.model,

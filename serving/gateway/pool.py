@@ -207,6 +207,21 @@ class Pool:
         """What every replica of `model` carries now."""
         return [entry.load() for entry in self._hosts.values() if entry.serves(model)]
 
+    @property
+    def shares(self) -> bool:
+        """Whether any host may switch among several models."""
+        states = (entry.state for entry in self._hosts.values())
+        return any(state is not None and len(state.grant) > 1 for state in states)
+
+    def batch_queued(self) -> Counter[str]:
+        """By model, batch requests that its replicas have taken and have no slot for."""
+        found: Counter[str] = Counter()
+        for entry in self._hosts.values():
+            state = entry.state
+            if state is not None and state.awake_model is not None and entry.trouble is None:
+                found[state.awake_model] += state.waiting.batch
+        return found
+
     def settings(self, host: str) -> HostSettings:
         """Where a host is."""
         return self._hosts[host].settings

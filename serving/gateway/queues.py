@@ -30,12 +30,12 @@ class Waiting:
     """What waits for one model now."""
 
     model: str
-    interactive: int
-    batch: int
-    interactive_wait_s: float
+    interactive: int = 0
+    batch: int = 0
+    interactive_wait_s: float = 0.0
     """Of the first of them."""
-    batch_wait_s: float
-    prompt_work_s: float
+    batch_wait_s: float = 0.0
+    prompt_work_s: float = 0.0
     """To compute the prompts of all interactive ones without a first token; 0: not known."""
 
 

@@ -6,9 +6,9 @@ The readings are the pool's (`HostView`) and the queues'; the decision is `servi
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from serving.config import Fleet
+from serving.config import Fleet, ModelSettings
 from serving.gateway.pool import HostView
-from serving.gateway.queues import Queues
+from serving.gateway.queues import Queues, Waiting
 from serving.switching import Queue, SharedHost
 
 
@@ -60,19 +60,28 @@ def _shared(
     )
 
 
-def queued(fleet: Fleet, queues: Queues) -> list[Queue]:
-    """What waits for each model, with what its users are promised."""
-    models = {model.name: model for model in fleet.models}
+def queued(fleet: Fleet, queues: Queues, on_hosts: Mapping[str, int]) -> list[Queue]:
+    """What waits for each model, with what its users are promised.
+
+    `on_hosts`: by model, batch requests that wait on a host for a slot.
+    """
+    waiting = {each.model: each for each in queues.waiting()}
     return [
-        Queue(
-            model=waiting.model,
-            interactive=waiting.interactive,
-            batch=waiting.batch,
-            interactive_wait_s=waiting.interactive_wait_s,
-            batch_wait_s=waiting.batch_wait_s,
-            prompt_work_s=waiting.prompt_work_s,
-            ttft_s=models[waiting.model].service_levels.ttft_s,
-            max_replicas=models[waiting.model].max_replicas,
-        )
-        for waiting in queues.waiting()
+        _queue(model, waiting.get(model.name, Waiting(model.name)), on_hosts.get(model.name, 0))
+        for model in fleet.models
+        if model.name in waiting or on_hosts.get(model.name)
     ]
+
+
+def _queue(model: ModelSettings, waiting: Waiting, batch_queued: int) -> Queue:
+    return Queue(
+        model=model.name,
+        interactive=waiting.interactive,
+        batch=waiting.batch,
+        interactive_wait_s=waiting.interactive_wait_s,
+        batch_wait_s=waiting.batch_wait_s,
+        batch_queued=batch_queued,
+        prompt_work_s=waiting.prompt_work_s,
+        ttft_s=model.service_levels.ttft_s,
+        max_replicas=model.max_replicas,
+    )

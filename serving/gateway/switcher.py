@@ -70,7 +70,7 @@ class Switcher:
 
     def look(self) -> float | None:
         """Ask the rule and send what it decides; after how long to ask again at the latest."""
-        waiting = queued(self._fleet, self._queues)
+        waiting = queued(self._fleet, self._queues, self._pool.batch_queued())
         if not waiting:
             return None
         views = self._pool.hosts()

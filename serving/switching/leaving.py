@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from serving.switching.timing import BATCH_WAIT_S, last_call_s, patience_s, stay_s, wake_s
+from serving.switching.timing import (
+    BATCH_WAIT_S,
+    LENT_AFTER_S,
+    last_call_s,
+    patience_s,
+    stay_s,
+    wake_s,
+)
 from serving.switching.view import Queue, SharedHost
 from serving.switching.wants import Want
 
@@ -24,7 +31,7 @@ def leaving(host: SharedHost, want: Want, *, queue: Queue | None, others: int) -
 
     `queue`: what waits for the model it serves. `others`: further hosts that serve that model.
     """
-    if want.urgency == "batch":
+    if want.urgency in ("batch", "more_batch"):
         in_s = _for_batch(host, want, queue)
     else:
         in_s = _for_interactive(host, want, queue, others)
@@ -57,6 +64,9 @@ def _for_interactive(
 def _for_batch(host: SharedHost, want: Want, queue: Queue | None) -> float | None:
     if host.interactive or (queue is not None and queue.interactive):
         return None
-    if not host.batch and (queue is None or not queue.batch):
+    unused = not host.batch and (queue is None or not queue.batch)
+    if want.urgency == "more_batch":
+        return max(0.0, LENT_AFTER_S - host.unused_for_s) if unused else None
+    if unused:
         return max(0.0, stay_s(host) - host.unused_for_s)
     return max(0.0, BATCH_WAIT_S - host.awake_for_s, BATCH_WAIT_S - want.waited_s)

@@ -6,6 +6,11 @@ BATCH_WAIT_S = 30.0
 """Batch waits this long before a host is taken from other batch work: a swap there and back is then
 a few percent of what the host does in between."""
 
+LENT_AFTER_S = 10.0
+"""A host that nobody used for so long is lent to batch work that has other hosts already. Who comes
+back to it waits for a swap, and what runs there is computed again elsewhere: not for every short
+pause."""
+
 BATCH_BOUND_S = 600.0
 """Batch that waited this long is treated as interactive: nothing waits for ever."""
 

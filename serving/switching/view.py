@@ -54,6 +54,8 @@ class Queue:
     interactive_wait_s: float = 0.0
     """How long the first of them has waited this time: since it came, or was handed back."""
     batch_wait_s: float = 0.0
+    batch_queued: int = 0
+    """Batch requests that hosts have taken and have no slot for."""
     prompt_work_s: float = 0.0
     """How long one engine would compute the prompts of all interactive requests that have no first
     token, waiting here or on a host; 0: not known."""

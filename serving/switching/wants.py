@@ -11,10 +11,10 @@ from typing import Literal
 from serving.switching.timing import BATCH_BOUND_S, patience_s
 from serving.switching.view import Queue
 
-Urgency = Literal["first", "more", "batch"]
-"""Interactive requests without any engine; with too few engines; batch requests without any."""
+Urgency = Literal["first", "more", "batch", "more_batch"]
+"""Interactive requests without any engine, or with too few; batch requests likewise."""
 
-_ORDER: dict[Urgency, int] = {"first": 0, "more": 1, "batch": 2}
+_ORDER: dict[Urgency, int] = {"first": 0, "more": 1, "batch": 2, "more_batch": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,9 @@ def _want(queue: Queue, assigned: int, wake_s: float) -> Want | None:
     if queue.batch and not assigned:
         why = _waits(queue.batch, "batch", queue.batch_wait_s)
         return Want(queue.model, "batch", 1, queue.batch_wait_s, queue.ttft_s, why)
+    if queue.batch_queued and assigned:
+        why = f"{assigned} engines have no slot for {queue.batch_queued} batch requests"
+        return Want(queue.model, "more_batch", 1, 0.0, queue.ttft_s, why)
     return None
 
 

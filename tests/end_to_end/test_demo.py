@@ -53,6 +53,9 @@ def test_the_demo_observes_everything_and_leaves_nothing(
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     steps = json.loads(demo.stdout)
-    assert len(steps) == 4
+    assert len(steps) == 5
     assert all(step["observed"] and step["seen"] for step in steps)
+    switch, own_host = steps[1]["seen"], steps[2]["seen"]
+    assert any(said.startswith("switch on host-") for said in switch)
+    assert any(said.startswith("planned hotswap on host-") for said in own_host)
     assert members(state) == []

@@ -1,5 +1,7 @@
 """Which hotswap commands are obeyed."""
 
+from msgspec.structs import replace
+
 from serving.engine.decisions.fencing import ObeyedPlan, refusal, repeats
 from serving.wire import Grant, SwapCommand, SwapReport
 
@@ -70,3 +72,22 @@ def test_models_that_the_registry_has_no_more_leave_a_remembered_grant() -> None
 def test_a_switch_within_the_grant_since_the_plan_was_made_is_expected() -> None:
     shared = ObeyedPlan(5, "a", REPORT, Grant(plan_id=5, models=("a", "b")))
     assert refusal(command("a", 6, "b"), shared, awake="a", models=MODELS) is None
+
+
+def test_a_host_begins_as_the_fleet_file_says_else_as_planned() -> None:
+    assert ObeyedPlan(5, "b").first_model("a", MODELS) == "a"
+    assert ObeyedPlan(5, "b").first_model(None, MODELS) == "b"
+    assert ObeyedPlan(5, "gone").first_model(None, MODELS) is None
+
+
+def test_a_host_that_shares_its_time_begins_with_what_it_had_last_of_its_grant() -> None:
+    shared = ObeyedPlan(5, "a", REPORT, Grant(plan_id=5, models=("a", "b")))
+    assert shared.first_model("b", MODELS) == "a"
+    assert replace(shared, switched_to="b").first_model("a", MODELS) == "b"
+    outside = ObeyedPlan(grant=Grant(plan_id=5, models=("a", "b")), switched_to="c")
+    assert outside.first_model("c", MODELS) == "a"
+
+
+def test_a_planned_hotswap_ends_what_was_switched_to() -> None:
+    switched = ObeyedPlan(5, "a", REPORT, Grant(plan_id=5, models=("a", "b")), "b")
+    assert switched.swapped(command("a", 6)).first_model("b", MODELS) == "a"

@@ -100,6 +100,15 @@ def test_a_host_switches_within_its_grant_and_records_who_asked(host: FakeHost) 
     assert (event.kind, event.asked_by, event.waited_s) == ("switch", "a test", 0.5)
 
 
+def test_a_restarted_host_goes_on_with_what_it_had_switched_to(host: FakeHost) -> None:
+    grant(host, 4, "a", "b")
+    switch(host, "a", "b")
+
+    host.restart()
+
+    assert state(host).awake_model == "b"
+
+
 def test_a_switch_is_refused_outside_the_grant_and_when_it_comes_late(host: FakeHost) -> None:
     with pytest.raises(PlanRefused, match="'b' is outside the grant: nothing"):
         switch(host, "a", "b")

@@ -144,3 +144,14 @@ async def test_attempts_on_a_lost_or_restarted_host_are_told(lose) -> None:
 
     assert told == ["here"]
     assert (here.lost, elsewhere.lost) == (True, False)
+
+
+async def test_batch_that_waits_for_a_slot_on_its_host_is_counted_by_model() -> None:
+    pool = Pool(HOSTS)
+    pool.report("a", state("a", waiting=ClassCounts(batch=3), held=2))
+    pool.report("b", state("b", waiting=ClassCounts(interactive=1, batch=1)))
+    assert pool.batch_queued() == {"m": 4}
+
+    pool.lost("b", "no answer")
+
+    assert pool.batch_queued() == {"m": 3}

@@ -63,7 +63,9 @@ class Scene:
     """A pool of hosts that share models m and n, and a switcher that runs."""
 
     def __init__(self) -> None:
-        self.fleet: Fleet = fake_fleet(["m", "n", "o"], {"a": None, "b": None})
+        self.fleet: Fleet = fake_fleet(
+            {"m": {"max_replicas": 2}, "n": {"max_replicas": 2}, "o": {}}, {"a": None, "b": None}
+        )
         self.pool, self.queues, self.sender = Pool(self.fleet.hosts), None, FakeSender()
         self.queues = Queues(PrefillRates())
         self.ended: list[tuple[str, str]] = []
@@ -119,6 +121,16 @@ async def test_a_burst_for_a_model_that_no_host_serves_wakes_one_host(scene: Sce
         assert command.policy == "stagger", "the other host goes on with what is handed back"
         assert "20 interactive requests wait" in command.reason
         assert command.asked_by.startswith("gateway 127.0.0.1:")
+
+
+async def test_batch_for_which_its_host_has_no_slot_borrows_a_host_unused_for_long(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.switching.leaving.LENT_AFTER_S", 0.05)
+    scene.report("a", waiting=ClassCounts(batch=3), running=ClassCounts(batch=4))
+    scene.report("b", awake="n")
+
+    await until(lambda: scene.sender.told == [("b", "m")])
 
 
 async def test_a_host_becomes_free_for_the_model_that_waits(scene: Scene) -> None:

@@ -43,10 +43,11 @@ def a_model(
 
 
 def a_fleet(models: list[ModelSettings], hosts: int, *, cooldown_s: float = 20) -> Fleet:
+    """Its hosts do not share time, unless a test says so."""
     return Fleet(
         hosts=[HostSettings(name=f"host-{n}", port=8101 + n) for n in range(hosts)],
         models=models,
-        allocation=AllocationSettings(window_s=10, cooldown_s=cooldown_s),
+        allocation=AllocationSettings(window_s=10, cooldown_s=cooldown_s, time_sharing=False),
     )
 
 

@@ -101,12 +101,17 @@ class RigMaker:
         *,
         engines: dict[str, FakeEngines] | None = None,
         cooldown_s: float = 0.0,
+        time_sharing: bool = False,
     ) -> Rig:
         fleet = fake_fleet(
             models,
             dict(hosts),
             store={"port": self._store.port},
-            allocation={"window_s": 10, "cooldown_s": cooldown_s},
+            allocation={
+                "window_s": 10,
+                "cooldown_s": cooldown_s,
+                "time_sharing": time_sharing,
+            },
         )
         state = StateFolder(self._folder)
         (state.folder("secrets") / "store").write_text(TOKEN)

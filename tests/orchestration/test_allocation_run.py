@@ -109,6 +109,23 @@ def test_a_run_tells_every_host_what_to_have_ready(
             assert client.state().standbys == [other]
 
 
+def test_a_run_lets_models_that_are_rarely_asked_for_share_a_host_and_then_moves_nothing_for_them(
+    make_rig: RigMaker, instance: dg.DagsterInstance
+) -> None:
+    models = {"a": {"min_replicas": 1, "max_replicas": 2}, "b": {}, "c": {}}
+    rig = make_rig(models, {"h-0": "a", "h-1": "b"}, time_sharing=True)
+
+    first = allocate(rig, instance)
+    rig.waiting("c", 3)
+    second = allocate(rig, instance)
+
+    assert [first.success, second.success] == [True, True]
+    assert [moves(first), moves(second)] == [[], []]
+    assert rig.awake() == {"h-0": "a", "h-1": "b"}
+    grants = {name: set(grant) for name, grant in rig.grants().items()}
+    assert grants == {"h-0": {"a"}, "h-1": {"a", "b", "c"}}
+
+
 def test_a_run_tells_every_host_its_grant_also_when_nothing_moves(
     make_rig: RigMaker, instance: dg.DagsterInstance
 ) -> None:

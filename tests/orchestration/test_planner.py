@@ -212,6 +212,15 @@ def test_a_swapping_host_counts_for_where_it_is_going() -> None:
     assert plan(fleet, states, [traffic("b", waiting=2)]).moves == ()
 
 
+def test_a_starting_host_is_a_replica_of_what_it_says_it_starts_with() -> None:
+    fleet = a_fleet([a_model("a", least=1), a_model("b")], hosts=2)
+    states = {
+        "host-0": a_state("host-0", None, phase="starting", swap_target="a"),
+        "host-1": a_state("host-1", "b"),
+    }
+    assert not propose(fleet, states, [], now=NOW).moves
+
+
 def test_a_starting_host_holds_a_minimum_but_not_a_queue() -> None:
     models = [a_model("a", least=1), a_model("b")]
     fleet = a_fleet(models, hosts=2)

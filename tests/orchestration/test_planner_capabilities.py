@@ -21,7 +21,8 @@ def needing(model: ModelSettings, **more: object) -> ModelSettings:
 
 
 def a_mixed_fleet(models: list[ModelSettings], hosts: list[HostSettings]) -> Fleet:
-    return Fleet(hosts=hosts, models=models, allocation=AllocationSettings(window_s=10))
+    allocation = AllocationSettings(window_s=10, time_sharing=False)
+    return Fleet(hosts=hosts, models=models, allocation=allocation)
 
 
 def test_a_model_goes_only_where_its_tensor_parallel_group_is() -> None:

@@ -1,16 +1,22 @@
 """Which models share hosts, and which hosts: examples and what never happens."""
 
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from orchestration.allocation.choosing.memory import Fits
+from orchestration.allocation.choosing.sets import MOST_COPIES
 from orchestration.allocation.choosing.sharing import Sharing, shared_sets
 from orchestration.allocation.load.capacity import Capacity
 from orchestration.allocation.load.demand import ModelDemand
 from orchestration.allocation.load.need import Need
+from orchestration.allocation.planner import propose
 from orchestration.allocation.pool import Place
 from serving.config import ModelSettings
 from serving.config.fleet import RandomSource
+from tests.orchestration.building import a_fleet, a_model, a_state, traffic
 
 CAPACITY = Capacity(tokens_per_s=100.0, source="as the test says", concurrency=10)
 
@@ -74,6 +80,14 @@ def test_minimums_leave_the_other_hosts_to_be_shared() -> None:
     assert len(planned(needs, [place(n) for n in range(3)]).grants) == 1
 
 
+def test_a_model_is_spread_over_a_bounded_number_of_hosts_though_all_would_hold_it() -> None:
+    needs = [need(f"m{n}", activity=0.05) for n in range(30)]
+    sharing = planned(needs, [place(n) for n in range(200)], models_each=1000)
+    assert len(sharing.grants) == 120
+    copies = Counter(name for grant in sharing.grants for name in grant)
+    assert set(copies.values()) == {MOST_COPIES}
+
+
 NEEDS = st.lists(
     st.tuples(st.floats(0, 1), st.floats(0, 3), st.integers(0, 1)), min_size=1, max_size=12
 )
@@ -99,3 +113,18 @@ def test_sets_fit_into_memory_cover_who_shares_and_stay_once_made(
     after += [place(number) for number in range(len(after), hosts)]
     again = planned(needs, after, models_each)
     assert [set(grant) for grant in again.grants] == [set(grant) for grant in sharing.grants]
+
+
+def test_the_verdict_of_a_model_without_a_replica_names_the_hosts_that_may_switch_to_it() -> None:
+    fleet = a_fleet([a_model("a", least=1), a_model("b"), a_model("c")], hosts=2)
+    allocation = fleet.allocation.model_copy(update={"time_sharing": True})
+    fleet = fleet.model_copy(update={"allocation": allocation})
+    shared = replace(a_state("host-1", "b"), grant=("b", "a", "c"))
+    states = {"host-0": a_state("host-0", "a"), "host-1": shared}
+
+    result = propose(fleet, states, [traffic("c", waiting=2, ended=0)], now=1000.0)
+
+    assert result.moves == ()
+    assert result.verdicts["c"].endswith(
+        "2 interactive and 0 batch waiting: host-1 may switch to it"
+    )

@@ -116,6 +116,21 @@ def test_batch_takes_what_nobody_uses_and_never_a_host_in_use() -> None:
     assert taken(decide([host("h1", "a", unused_for_s=5.0)], [queue])) == [("h1", "b")]
 
 
+def test_batch_beyond_the_slots_of_its_engines_borrows_a_host_that_nobody_uses_for_long() -> None:
+    queue = Queue("a", batch_queued=9)
+    own = host("h1", "a", batch=32)
+    soon = decide([own, host("h2", "b", unused_for_s=4.0)], [queue])
+    assert (soon.switches, soon.ask_again_s) == ((), 6.0)
+    assert taken(decide([own, host("h2", "b", unused_for_s=11.0)], [queue])) == [("h2", "a")]
+
+
+def test_batch_beyond_the_slots_of_its_engines_takes_no_host_that_is_used() -> None:
+    queue = Queue("a", batch_queued=9, batch_wait_s=60.0)
+    own = host("h1", "a", batch=32)
+    for other in (host("h2", "b", batch=1), host("h2", "b", interactive=1)):
+        assert decide([own, other], [queue]) == Decision()
+
+
 def test_batch_shares_a_host_with_other_batch_in_long_turns() -> None:
     queue = Queue("b", batch=9, batch_wait_s=20.0)
     waiting = decide([host("h1", "a", batch=4)], [queue])

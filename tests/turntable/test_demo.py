@@ -8,7 +8,7 @@ from serving.config import StateFolder
 from tests.fakes.host import fake_fleet
 from turntable.demo.observation import NotObserved, Observation
 from turntable.demo.outside import Outside
-from turntable.demo.show import as_table, run_step
+from turntable.demo.show import as_table, run_step, steps
 
 
 @pytest.fixture
@@ -64,3 +64,10 @@ def test_what_is_found_is_returned(outside: Outside) -> None:
     assert outside.wait_for("seven", lambda: next(answers), timeout_s=10) == 7
     with pytest.raises(NotObserved):
         outside.wait_for("nothing", lambda: None, timeout_s=0.0)
+
+
+def test_what_is_shown_of_a_traffic_shift_is_what_the_fleet_does() -> None:
+    shared = fake_fleet(["one", "two"], {"host-0": "one"})
+    dedicated = fake_fleet(["one", "two"], {"host-0": "one"}, allocation={"time_sharing": False})
+    assert "traffic shifts, a shared host switches" in steps(shared)
+    assert "traffic shifts, a hotswap follows" in steps(dedicated)

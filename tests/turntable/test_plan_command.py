@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
 def fleet(store: StoreProcess) -> Fleet:
     models: dict[str, dict[str, Any]] = {"one": {"min_replicas": 1, "max_replicas": 2}, "two": {}}
     hosts: dict[str, str | None] = {"host-0": "one", "host-1": "one"}
-    return fake_fleet(models, hosts, store={"port": store.port})
+    return fake_fleet(models, hosts, store={"port": store.port}, allocation={"time_sharing": False})
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
-"""What `turntable status` shows of hotswaps."""
+"""What `turntable status` shows of overrides, hosts and hotswaps."""
 
+import time
 from io import StringIO
 
 from rich.console import Console
 
 from analytics.swap_activity import SwapActivity
-from turntable.status.tables import _hosts, _swaps
+from orchestration.allocation.operators.overrides import Override, Pin
+from turntable.status.collect import Status
+from turntable.status.tables import _hosts, _swaps, as_tables
+from turntable.supervision.instance import Instance
 
 
 def shown(table: object) -> str:
@@ -49,3 +53,43 @@ def test_a_host_is_shown_with_its_grant() -> None:
         "tiers": {},
     }
     assert "a, b" in shown(_hosts([host]))
+
+
+def test_what_operators_told_is_shown_with_the_time_it_has_left() -> None:
+    now = time.time()
+    told = Pin(host="h-0", grant=("a",), made_at=now, until=now + 5400, by="ada", note="repair")
+    assert overrides_in(status(overrides=[told])) == "h-0 is pinned to a"
+    assert overrides_in(status(overrides=[])) is None
+
+
+def status(overrides: list[Override]) -> Status:
+    instance = Instance(
+        pid=1,
+        pid_created_at=0.0,
+        phase="ready",
+        fleet_file="fleet.yaml",
+        state="state",
+        logs="logs",
+        gateway="http://127.0.0.1:1",
+        dagster="http://127.0.0.1:2",
+        default_model="a",
+        started_at=0.0,
+    )
+    return Status(
+        instance=instance,
+        processes=[],
+        hosts=[],
+        models=[],
+        traffic=[],
+        swaps=[],
+        overrides=overrides,
+        problems=[],
+    )
+
+
+def overrides_in(shown_status: Status) -> str | None:
+    """What the page says of overrides, up to when they end."""
+    lines = [line.strip() for line in shown(as_tables(shown_status)).splitlines()]
+    if "overrides" not in lines:
+        return None
+    return lines[lines.index("overrides") + 1].split(" until ")[0].strip()

@@ -9,35 +9,50 @@ from rich.console import Console
 from rich.table import Table
 
 from analytics.errors import StoreError
+from serving.config import Fleet
 from serving.errors import TurntableError
 from turntable.demo.answer import show_answer
 from turntable.demo.batch import show_batch
 from turntable.demo.failover import show_failover
 from turntable.demo.observation import NotObserved, Observation
 from turntable.demo.outside import Outside
+from turntable.demo.own_host import show_own_host
 from turntable.demo.shift import show_shift
 from turntable.demo.stage import running
+from turntable.demo.switch import show_switch
 from turntable.settings import Settings, print_json
 from turntable.settings import console as make_console
 
 Step = Callable[[Outside, Observation], None]
 
-STEPS: dict[str, Step] = {
-    "a question is answered": show_answer,
-    "traffic shifts, a hotswap follows": show_shift,
-    "batch yields and loses nothing": show_batch,
-    "a host dies in mid-stream": show_failover,
-}
+
+def steps(fleet: Fleet) -> dict[str, Step]:
+    """What is shown of such a fleet, in this order."""
+    shift: dict[str, Step] = {"traffic shifts, a hotswap follows": show_shift}
+    if fleet.allocation.time_sharing:
+        shift = {
+            "traffic shifts, a shared host switches": show_switch,
+            "a model gets a host of its own": show_own_host,
+        }
+    return {
+        "a question is answered": show_answer,
+        **shift,
+        "batch yields and loses nothing": show_batch,
+        "a host dies in mid-stream": show_failover,
+    }
 
 
 def run_demo(chosen: Settings, *, as_json: bool) -> bool:
     """Run every step against an instance; whether everything was observed."""
     console = make_console(stderr=as_json)
     with running(chosen, console):
+        fleet = chosen.fleet()
         outside = Outside(
-            chosen.fleet(), chosen.state, lambda sentence: console.print(f"[dim]  {sentence}[/]")
+            fleet, chosen.state, lambda sentence: console.print(f"[dim]  {sentence}[/]")
         )
-        observations = [run_step(name, step, outside, console) for name, step in STEPS.items()]
+        observations = [
+            run_step(name, step, outside, console) for name, step in steps(fleet).items()
+        ]
     if as_json:
         print_json(observations)
     else:

@@ -1,5 +1,6 @@
 """Collecting the status. A part that does not answer is a line of the status, not an error."""
 
+import time
 from typing import Any
 
 import msgspec
@@ -7,6 +8,9 @@ import msgspec
 from analytics.errors import StoreError
 from analytics.swap_activity import SwapActivity, swap_activity
 from analytics.traffic import ModelTraffic, TrafficReader
+from orchestration.allocation.operators.override_record import OverrideRecord
+from orchestration.allocation.operators.overrides import Override
+from orchestration.errors import OverridesUnreadable
 from serving.config import Fleet, StateFolder
 from turntable.gateway import GatewayUnreachable, fetch_fleet
 from turntable.supervision.instance import Instance
@@ -31,12 +35,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     traffic: list[ModelTraffic]
     swaps: list[SwapActivity]
     """Hotswaps of the last minutes."""
+    overrides: list[Override]
+    """What operators have told the planner, as far as it is in force."""
     problems: list[str]
     """Parts that did not answer, in words."""
 
 
 def collect(fleet: Fleet, state: StateFolder, instance: Instance, window_s: float) -> Status:
-    """Ask supervisord, the gateway and the traffic store."""
+    """Ask supervisord, the gateway and the traffic store; read what operators told."""
     problems: list[str] = []
     processes: list[ProcessInfo] = []
     try:
@@ -56,6 +62,7 @@ def collect(fleet: Fleet, state: StateFolder, instance: Instance, window_s: floa
         models=seen["models"],
         traffic=traffic,
         swaps=swaps,
+        overrides=_overrides(state, problems),
         problems=problems,
     )
 
@@ -70,3 +77,11 @@ def _recorded(
     except StoreError as error:
         problems.append(str(error))
         return [], []
+
+
+def _overrides(state: StateFolder, problems: list[str]) -> list[Override]:
+    try:
+        return list(OverrideRecord.of(state).in_force(time.time()))
+    except OverridesUnreadable as error:
+        problems.append(str(error))
+        return []

@@ -1,5 +1,7 @@
-"""The status as tables. Pure: a status in, something rich can print out."""
+"""The status as tables: a status in, something rich can print out."""
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -8,6 +10,7 @@ from rich.text import Text
 
 from analytics.swap_activity import SwapActivity
 from analytics.traffic import ModelTraffic
+from turntable.plans.pages import overrides_table
 from turntable.status.collect import SWAPS_OF_S, Status
 from turntable.supervision.supervisord import ProcessInfo
 
@@ -15,12 +18,13 @@ _GIB = 1024**3
 
 
 def as_tables(status: Status) -> RenderableType:
-    """Hosts, models, traffic, hotswaps, processes, and what did not answer."""
+    """Overrides, hosts, models, traffic, hotswaps, processes, and what did not answer."""
     problems = [Text(problem, style="red") for problem in status.problems]
     title = Text(f"Turntable  {status.instance.gateway}/v1   Dagster {status.instance.dagster}")
     return Group(
         title,
         *problems,
+        *_overrides(status),
         _hosts(status.hosts),
         _models(status.models),
         _traffic(status.traffic),
@@ -34,6 +38,12 @@ def _table(title: str, *headings: str) -> Table:
     for heading in headings:
         table.add_column(heading)
     return table
+
+
+def _overrides(status: Status) -> Iterator[RenderableType]:
+    """Nothing where nobody told anything, which is the rule."""
+    if status.overrides:
+        yield overrides_table(status.overrides, time.time(), "\noverrides")
 
 
 def _hosts(hosts: list[dict[str, Any]]) -> Table:

@@ -5,6 +5,7 @@ on few others, so that those active at one time find hosts of their own. Sets th
 already stay as they are, but for what has to change.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import islice, permutations
@@ -14,6 +15,10 @@ from orchestration.allocation.pool import Place
 
 LOOKED_AT = 16
 """Hosts that are compared for one place in a set: of thousands alike, some suffice."""
+
+MOST_COPIES = 64
+"""Hosts that a model is spread over: with so many, one of them is idle. It also bounds the sets
+while nobody knows how large engines are."""
 
 
 def set_up(
@@ -33,6 +38,8 @@ class _Sets:
     def __init__(self, hosts: Sequence[Place], known: Collection[str], fits: Fits) -> None:
         self._hosts, self._fits = hosts, fits
         self.models = [self._kept(host, known) for host in hosts]
+        self._most = math.ceil(len(known) * MOST_COPIES / len(hosts))
+        """Models in one set, for as many copies of each in all."""
         self._left = [fits.left(h.host, m) for h, m in zip(hosts, self.models, strict=True)]
         self._copies = Counter(name for models in self.models for name in models)
         self._met: Counter[tuple[str, str]] | None = None
@@ -69,6 +76,7 @@ class _Sets:
             number
             for number, host in enumerate(self._hosts)
             if self._left[number] >= size
+            and len(self.models[number]) < self._most
             and name not in self.models[number]
             and name not in host.excluded
         )

@@ -32,7 +32,7 @@ def _model(state: HostState | None, grant: tuple[str, ...]) -> str | None:
     if not grant or state is None:
         return None
     if state.phase in ("starting", "failed"):
-        return grant[0]
+        return state.swap_target or grant[0]
     return state.swap_target or state.awake_model
 
 

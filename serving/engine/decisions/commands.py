@@ -85,6 +85,9 @@ class Commands:
         if isinstance(command, SwapCommand):
             self.obeyed = replace(self.obeyed, report=report)
             effects.append(fx.RememberPlan())
+        elif report.outcome == "committed":
+            self.obeyed = replace(self.obeyed, switched_to=report.to_model)
+            effects.append(fx.RememberPlan())
         ended = fx.SwapEnded(command, report)
         return [*effects, ended, fx.Answer(transaction.ticket, report)]
 

@@ -1,7 +1,10 @@
 """The fence: which commands are obeyed, and which are answered without doing anything.
 
-What a host remembers of plans is here too: the last hotswap obeyed, and the last grant.
+What a host remembers over a restart is here too: the last hotswap obeyed, the last grant, and what
+it has switched to within that.
 """
+
+from collections.abc import Container
 
 import msgspec
 
@@ -17,6 +20,8 @@ class ObeyedPlan(msgspec.Struct, frozen=True):
     report: SwapReport | None = None
     grant: Grant | None = None
     """Of the same plan, an earlier or a later one."""
+    switched_to: str | None = None
+    """By the last switch since that hotswap."""
 
     @property
     def latest_plan_id(self) -> int:
@@ -40,6 +45,17 @@ class ObeyedPlan(msgspec.Struct, frozen=True):
         if models != self.granted:
             grant = Grant(plan_id=command.plan_id, models=models)
         return ObeyedPlan(command.plan_id, command.model, report, grant)
+
+    def first_model(self, starts_with: str | None, models: Container[str]) -> str | None:
+        """What the host is to begin with, of `models`: as the fleet file says, else as planned.
+
+        One that shares its time goes on with what it had: its requests wait for that.
+        """
+        planned = self.model if self.model in models else None
+        if len(self.granted) < 2:
+            return starts_with or planned
+        wished = (self.switched_to, planned, starts_with)
+        return next((name for name in wished if name in self.granted), self.granted[0])
 
     def known(self, models: frozenset[str]) -> "ObeyedPlan":
         """Without models of the grant that the registry has no more."""
