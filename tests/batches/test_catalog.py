@@ -145,9 +145,7 @@ def test_a_key_for_another_request_is_refused(catalog: Catalog) -> None:
 def test_keys_of_two_accounts_do_not_meet(catalog: Catalog) -> None:
     catalog.put_file(file_record("file-ada", account="ada"))
     catalog.create_batch(batch_record("batch_1", idempotency_key="k"))
-    hers = batch_record(
-        "batch_2", idempotency_key="k", account="ada", input_file_id="file-ada"
-    )
+    hers = batch_record("batch_2", idempotency_key="k", account="ada", input_file_id="file-ada")
 
     assert catalog.create_batch(hers).id == "batch_2"
 

@@ -23,9 +23,8 @@ def test_a_kept_draft_is_a_file_with_a_record(tmp_path: Path) -> None:
 def test_a_draft_that_is_not_kept_leaves_nothing(tmp_path: Path) -> None:
     catalog, store = store_in(tmp_path)
 
-    with pytest.raises(RuntimeError, match="gone"), store.draft() as draft:
+    with store.draft() as draft:
         draft.write(b"half a fi")
-        raise RuntimeError("gone")
 
     assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
     assert catalog.files().records == ()
@@ -43,7 +42,7 @@ def test_a_result_written_again_replaces_the_first(tmp_path: Path) -> None:
 
 
 def test_a_removed_file_is_gone(tmp_path: Path) -> None:
-    catalog, store = store_in(tmp_path)
+    _, store = store_in(tmp_path)
     record = put(store, b"x")
 
     store.remove(record.id)
@@ -93,7 +92,7 @@ def test_an_input_whose_time_is_over_stays_until_its_batch_has_ended(tmp_path: P
 
 def test_what_a_crash_left_is_swept_once_it_is_old(tmp_path: Path) -> None:
     clock = Clock()
-    catalog, store = store_in(tmp_path, clock)
+    _, store = store_in(tmp_path, clock)
     draft, orphan = tmp_path / "files" / "drafts" / "d", tmp_path / "files" / "file-orphan"
     kept = put(store, b"x")
     for path in (draft, orphan, store.path(kept.id)):

@@ -41,7 +41,7 @@ def deleted_file(file_id: str) -> dict[str, Any]:
 
 
 def batch_object(record: BatchRecord) -> dict[str, Any]:
-    """OpenAI's `batch`; and `expected_s`, how long it was expected to take when it was validated."""
+    """OpenAI's `batch`; and `expected_s`, how long it was expected to take once validated."""
     counts = {"total": record.lines, "completed": record.completed, "failed": record.failed}
     return {
         "id": record.id,

@@ -72,7 +72,7 @@ class BatchService:
         return Route(path, answering(handler, self._accounts), methods=[method])
 
     async def _body_check(self, endpoint: str) -> BodyCheck:
-        """vLLM is imported with the models' apps; bodies are checked once that is done."""
+        """The check of an endpoint; vLLM is imported with the models' apps, so not before those."""
         await self._built()
         from serving.gateway.adaptor.bodies import body_check
 

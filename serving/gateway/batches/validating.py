@@ -1,7 +1,7 @@
 """Validating the inputs of new batches, one after the other, beside the gateway's other work.
 
-A thread reads the input and gives way often, so that streams go on. What is found is an event of the
-batch; whoever runs batches sees it in the catalog.
+A thread reads the input and gives way often, so that streams go on. What is found is an event of
+the batch; whoever runs batches sees it in the catalog.
 """
 
 import asyncio
@@ -81,8 +81,8 @@ class InputValidation:
             try:
                 await self._settle(batch_id)
             except Exception:
-                # The batch stays as it is, and is taken up when a gateway starts.
-                log.exception("batch_not_validated", batch=batch_id)
+                # The catalog was not to be had: the batch is taken up when a gateway starts.
+                log.exception("batch_not_settled", batch=batch_id)
 
     async def _settle(self, batch_id: str) -> None:
         record = await asyncio.to_thread(self._catalog.batch, batch_id)
@@ -95,9 +95,10 @@ class InputValidation:
             event = await asyncio.to_thread(self._outcome, record, rules)
         except ValidationStopped:
             return
-        except OSError as error:
-            log.exception("batch_input_unreadable", batch=batch_id)
-            event = Failed((BatchError(code="input_unreadable", message=str(error)),))
+        except Exception as error:
+            # Nothing of it has run, and trying again would end the same way.
+            log.exception("batch_validation_failed", batch=batch_id)
+            event = Failed((BatchError(code="validation_failed", message=str(error)),))
         try:
             changed = await asyncio.to_thread(self._catalog.apply, batch_id, event)
         except IllegalTransition as error:  # another gateway was first, and more has happened
@@ -131,7 +132,7 @@ class ValidationStopped(Exception):
 
 
 class GivesWay:
-    """Pauses a thread for a moment whenever it has worked for WORK_S, and ends it once `stopped`."""
+    """Pauses a thread briefly whenever it has worked for WORK_S, and ends it once `stopped`."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self._stopped = stopped
