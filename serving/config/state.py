@@ -93,6 +93,10 @@ class StateFolder:
         """What a batch needs while it runs: the index of its lines, its journals."""
         return self.folder("batch", "work", batch_id)
 
+    def partials(self, gateway_port: int) -> Path:
+        """Generations that the gateway of this port has begun and not ended."""
+        return self.folder("batch", "partials", str(gateway_port))
+
     def host(self, name: str) -> Path:
         """What one engine host remembers across restarts (the last plan it obeyed)."""
         return self.folder("hosts", name)

@@ -22,6 +22,7 @@ from serving.gateway.dispatch import Dispatcher
 from serving.gateway.front import front
 from serving.gateway.gaps import TokenGaps
 from serving.gateway.lines.figures import BatchFigures
+from serving.gateway.lines.partials import Partials
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.pool import Pool
 from serving.gateway.status import Status
@@ -59,6 +60,7 @@ async def running_gateway(
     pool, census = Pool(fleet.hosts), Census(events)
     apps: dict[str, ASGIApp] = {}
     metrics = GatewayMetrics([model.name for model in fleet.models], pool, census)
+    partials = Partials.in_folder(state.partials(fleet.gateway.port))
     figures = BatchFigures(fleet, pool, census, state.profiles)
     status = Status(fleet, pool, census, metrics, apps, figures)
     admin_token = state.token("admin")
@@ -89,6 +91,7 @@ async def running_gateway(
             census,
             fleet.gateway,
             batch_rates=figures.rates,
+            partials=partials,
         )
         if fleet.allocation.time_sharing:
             runner.bind_late(fleet)
@@ -103,7 +106,14 @@ async def running_gateway(
             built=lambda: asyncio.shield(built),
             expect=lambda size, others: expected_duration(size, others, figures.duration),
         )
-        always = (watch.run(), census.run(), switcher.run(), batches.run(), figures.run())
+        always = (
+            watch.run(),
+            census.run(),
+            switcher.run(),
+            batches.run(),
+            figures.run(),
+            partials.run(),
+        )
         tasks = [*(asyncio.create_task(work) for work in always), built]
         for task in tasks[:-1]:
             task.add_done_callback(_say_why_it_ended)

@@ -6,6 +6,8 @@ them into text; nothing of text is known here. Reading a stream is `serving.gate
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -17,7 +19,9 @@ from serving.gateway.following import follow
 from serving.gateway.generation import Generation
 from serving.gateway.intake import AttemptEnd, Intake, TokenSink
 from serving.gateway.late_binding import LateBinding
+from serving.gateway.lines.partials import Partials
 from serving.gateway.lines.rates import BatchRates
+from serving.gateway.lines.trials import Trials, refuse_poison
 from serving.gateway.moving import HELD_GRACE_S, PrefillRates, patience_s
 from serving.gateway.pool import Lease, Pool
 from serving.gateway.queues import Place, Queues
@@ -41,12 +45,15 @@ class AttemptRunner:
         settings: GatewaySettings,
         *,
         batch_rates: BatchRates | None = None,
+        partials: Partials | None = None,
         held_grace_s: float = HELD_GRACE_S,
     ) -> None:
         self._pool, self._streams, self._census = pool, streams, census
         self._settings, self._held_grace_s = settings, held_grace_s
         self._rates = PrefillRates()
         self._batch_rates = batch_rates or BatchRates()
+        self._partials = Partials() if partials is None else partials
+        self._trials = Trials(pool)
         self.queues = Queues(self._rates)
         """What waits, for whoever switches hosts for it."""
         self._late: LateBinding | None = None
@@ -65,12 +72,30 @@ class AttemptRunner:
         with (
             Whereabouts(self._census, model, request_class) as whereabouts,
             self.queues.place(model, request_class, lambda: generation.kept_tokens) as place,
+            self._kept(generation, sink),
         ):
             try:
+                refuse_poison(generation)
                 await self._drive(trip, sink, whereabouts, place)
             finally:
                 if (unused := trip.take_reserved()) is not None:
                     unused.close()
+
+    @contextmanager
+    def _kept(self, generation: Generation, sink: TokenSink) -> Iterator[None]:
+        """What it gets is kept meanwhile; what an earlier one got is there to begin with."""
+        if generation.checkpoint is None:
+            yield
+            return
+        keeping = self._partials.keep(generation.checkpoint)
+        try:
+            if (restored := generation.keep(keeping)) is not None:
+                taken = sink.deliver(restored, None)
+                generation.drop_surplus(taken.surplus_tokens)
+                generation.finished = taken.enough
+            yield
+        finally:
+            keeping.leave(finished=generation.finished)
 
     async def _drive(
         self, trip: Trip, sink: TokenSink, whereabouts: Whereabouts, place: Place
@@ -99,19 +124,31 @@ class AttemptRunner:
         whereabouts: Whereabouts,
         place: Place,
     ) -> AttemptEnd:
-        with trip.take_reserved() or await self._lease(trip, place) as lease:
-            place.taken(lease.host.name)
-            request = trip.generation.begin_attempt(step, lease.host.name)
-            trip.begin(lease.host.name)
-            intake = Intake(trip.generation, sink, self._telling(trip, whereabouts, place))
-            failure = await self._follow(trip, request, intake, lease)
-            if trip.reserved is not None:
-                return AttemptEnd("moved", f"held, and {trip.reserved.host.name} has a slot")
-            if intake.end is not None:
-                return intake.end
-            if not lease.lost:
-                self._pool.doubt(lease.host.name)
-            return AttemptEnd("failed", failure)
+        generation, host = trip.generation, None
+        try:
+            with trip.take_reserved() or await self._lease(trip, place) as lease:
+                host = lease.host.name
+                place.taken(host)
+                request = generation.begin_attempt(step, host)
+                trip.begin(host)
+                telling = self._telling(trip, host, whereabouts, place)
+                intake = Intake(generation, sink, telling)
+                failure = await self._follow(trip, request, intake, lease)
+                end = self._end(trip, lease, intake, failure)
+                if end.kind == "failed":
+                    self._trials.died(host, generation)
+                return end
+        finally:
+            self._trials.end(host, generation)
+
+    def _end(self, trip: Trip, lease: Lease, intake: Intake, failure: str) -> AttemptEnd:
+        if trip.reserved is not None:
+            return AttemptEnd("moved", f"held, and {trip.reserved.host.name} has a slot")
+        if intake.end is not None:
+            return intake.end
+        if not lease.lost:
+            self._pool.doubt(lease.host.name)
+        return AttemptEnd("failed", failure)
 
     async def _follow(
         self, trip: Trip, request: GenerateRequest, intake: Intake, lease: Lease
@@ -133,6 +170,9 @@ class AttemptRunner:
     async def _lease(self, trip: Trip, place: Place) -> Lease:
         generation = trip.generation
         try:
+            alone = await self._trials.begin(generation, trip.replica_by)
+            if alone is not None:
+                return alone
             if self._late is not None and self._pool.shares and not place.is_answered:
                 return await self._late.lease(place, avoid=trip.avoid, until=trip.replica_by)
             host = await self._pool.replica(
@@ -156,8 +196,8 @@ class AttemptRunner:
         await asyncio.sleep(max(0.0, patience - generation.this_hold_s))
         return await self._pool.batch_slot_elsewhere(generation.model, than=here.host.name)
 
-    def _telling(self, trip: Trip, whereabouts: Whereabouts, place: Place) -> Telling:
-        return Telling(trip, whereabouts, place, self._rates, self._batch_rates)
+    def _telling(self, trip: Trip, host: str, whereabouts: Whereabouts, place: Place) -> Telling:
+        return Telling(trip, host, whereabouts, place, self._rates, self._batch_rates, self._trials)
 
     def _judge(self, trip: Trip, end: AttemptEnd) -> None:
         generation = trip.generation
@@ -172,4 +212,5 @@ class AttemptRunner:
         )
         if end.kind == "handed_back" and end.why != "evicted":
             self._pool.doubt(generation.hosts[-1])
+        refuse_poison(generation)
         trip.end(end)

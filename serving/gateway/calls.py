@@ -3,6 +3,7 @@
 Pure. Everything else in the body is vLLM's to validate.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ MAX_DEADLINE_S = 365 * 24 * 3600.0
 DEADLINE_HEADER = "x-turntable-deadline-s"
 """In how many seconds the batch that a request is of is due; near it, it is evicted last."""
 
+CHECKPOINT_HEADER = "x-turntable-checkpoint"
+"""A key of the client's choice: the same request under the same key goes on from what was kept."""
+_CHECKPOINT_KEY = re.compile(rb"[\x21-\x7e]{1,256}")
+
 
 @dataclass(frozen=True)
 class Call:
@@ -36,6 +41,7 @@ class BatchWishes:
 
     wait_s: float | None = None
     deadline_s: float | None = None
+    checkpoint_key: str | None = None
 
 
 _ABSENT = msgspec.Raw(b"null")
@@ -71,7 +77,7 @@ def read_call(endpoint: Endpoint, body: bytes) -> Call:
 def batch_wishes(request_class: RequestClass, headers: Mapping[bytes, bytes]) -> BatchWishes:
     """What a batch request's headers ask for; an interactive one's do not count.
 
-    Raises RequestRefused on a header that is no number of seconds.
+    Raises RequestRefused on a header that is no number of seconds, or no key.
     """
     if request_class != "batch":
         return BatchWishes()
@@ -79,7 +85,18 @@ def batch_wishes(request_class: RequestClass, headers: Mapping[bytes, bytes]) ->
     return BatchWishes(
         None if wait_s is None else min(wait_s, MAX_BATCH_WAIT_S),
         None if deadline_s is None else min(deadline_s, MAX_DEADLINE_S),
+        _checkpoint_key(headers),
     )
+
+
+def _checkpoint_key(headers: Mapping[bytes, bytes]) -> str | None:
+    header = headers.get(CHECKPOINT_HEADER.encode())
+    if header is None:
+        return None
+    if not _CHECKPOINT_KEY.fullmatch(header):
+        what = f"{CHECKPOINT_HEADER} must be 1 to 256 printable ASCII characters without spaces"
+        raise _refused(Refusal(400, what, param=CHECKPOINT_HEADER))
+    return header.decode()
 
 
 def _seconds(headers: Mapping[bytes, bytes], name: str) -> float | None:

@@ -91,6 +91,7 @@ class Dispatcher:
             record.replica_wait_s = wishes.wait_s
         if wishes.deadline_s is not None:
             record.deadline_at = time.monotonic() + wishes.deadline_s
+        record.checkpoint_key = wishes.checkpoint_key
         record.model, record.request_class = call.model, call.request_class
         return call, self._apps[call.model]
 

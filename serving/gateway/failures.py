@@ -62,6 +62,17 @@ def attempts_failed(model: str, attempts: int, last: str) -> GenerationFailed:
     return GenerationFailed(refusal, where=f"model {model}", fix="See the engine hosts' logs.")
 
 
+def poison(model: str, deaths: int) -> GenerationFailed:
+    """Engines die of this request, so it is not tried again."""
+    refusal = Refusal(
+        422,
+        f"{deaths} engines died while they computed this request, and got no further with it; "
+        "it is not tried again",
+        "poison_request",
+    )
+    return GenerationFailed(refusal, where=f"model {model}", fix="Change the request.")
+
+
 def host_refused(model: str, message: str) -> GenerationFailed:
     """An engine cannot run this request, and no other replica's could."""
     refusal = Refusal(400, f"the engine cannot run this request: {message}", "engine_refused")

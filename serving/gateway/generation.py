@@ -11,6 +11,8 @@ import msgspec
 
 from serving.gateway.failures import ReplayDiverged
 from serving.gateway.gaps import TokenGaps
+from serving.gateway.lines.partials import Checkpoint, Keeping
+from serving.gateway.lines.suspicion import INNOCENT, Suspicion
 from serving.gateway.resume import Continuation, boundary_parameters, continuation
 from serving.wire import GenerateRequest, RequestClass, SamplingSpec, Tokens
 
@@ -33,6 +35,8 @@ class Generation:
     weight: float = 1.0
     deadline_at: float | None = None
     """When (monotonic) its batch is due."""
+    checkpoint: Checkpoint | None = None
+    """Under what it is kept over this gateway's death; None: it is not."""
 
     token_ids: list[int] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)
@@ -51,7 +55,11 @@ class Generation:
     first_token_at: float | None = None
     last_token_at: float | None = None
     finished: bool = False
+    suspicion: Suspicion = INNOCENT
+    restored_tokens: int = 0
+    """Those that an earlier gateway, or an earlier request for the same, had received."""
 
+    _keeping: Keeping | None = None
     _held_since: float | None = None
     _held_s: float = 0.0
     _to_replay: int = 0
@@ -159,6 +167,27 @@ class Generation:
             self.token_ids += fresh.token_ids
             self._clock()
         return fresh
+
+    def keep(self, keeping: Keeping) -> Tokens | None:
+        """From now on what it gets is kept. Returns the tokens that it has from before."""
+        self._keeping, self.suspicion = keeping, keeping.suspicion
+        restored = keeping.restored if self.movable else None
+        if restored is None:
+            return None
+        self.restored_tokens = len(restored.token_ids)
+        return self.accept(restored)
+
+    def keep_new(self, fresh: Tokens) -> None:
+        """These are in the record now. What cannot be resumed exactly is not worth keeping."""
+        if self._keeping is not None and self.movable:
+            self._keeping.grew(fresh)
+
+    def suspect(self, suspicion: Suspicion) -> None:
+        """What engines' deaths say against it now."""
+        if suspicion != self.suspicion:
+            self.suspicion = suspicion
+            if self._keeping is not None:
+                self._keeping.suspect(suspicion)
 
     def drop_surplus(self, tokens: int) -> None:
         """The last so many tokens came in one portion with the end of the answer, and after it."""

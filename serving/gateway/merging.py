@@ -3,9 +3,19 @@
 Pure. What a frame means to its generation is `serving.gateway.intake`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from serving.wire import Admitted, Failed, Finished, Frame, HandedBack, Held, Released, Tokens
+from serving.wire import (
+    Admitted,
+    Failed,
+    Finished,
+    Frame,
+    HandedBack,
+    Held,
+    Released,
+    TokenLogprobs,
+    Tokens,
+)
 
 TokensAndEnd = tuple[Tokens, Finished | None]
 
@@ -21,7 +31,7 @@ def merged(
     for frame in frames:
         match frame:
             case Tokens():
-                tokens = frame if tokens is None else _joined(tokens, frame)
+                tokens = frame if tokens is None else joined([tokens, frame])
             case Finished():
                 yield (tokens or Tokens([]), frame)
                 return
@@ -36,15 +46,19 @@ def merged(
         yield (tokens, None)
 
 
-def _joined(first: Tokens, second: Tokens) -> Tokens:
-    logprobs = None
-    if first.logprobs is not None and second.logprobs is not None:
-        logprobs = first.logprobs + second.logprobs
+def joined(portions: Sequence[Tokens]) -> Tokens:
+    """Tokens that followed each other as one."""
+    logprobs: list[TokenLogprobs] | None = []
+    for portion in portions:
+        if portion.logprobs is None:
+            logprobs = None
+            break
+        logprobs += portion.logprobs
     return Tokens(
-        token_ids=first.token_ids + second.token_ids,
+        token_ids=[token for portion in portions for token in portion.token_ids],
         logprobs=logprobs,
-        prompt_logprobs=first.prompt_logprobs or second.prompt_logprobs,
-        cached_tokens=first.cached_tokens
-        if first.cached_tokens is not None
-        else second.cached_tokens,
+        prompt_logprobs=next((p.prompt_logprobs for p in portions if p.prompt_logprobs), None),
+        cached_tokens=next(
+            (p.cached_tokens for p in portions if p.cached_tokens is not None), None
+        ),
     )

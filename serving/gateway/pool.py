@@ -163,6 +163,8 @@ class Pool:
         """The same, or a lease was closed: one that waits for a slot looks again."""
         self._ask_again: Callable[[str], None] = lambda _host: None
         self._on_change: list[Callable[[], None]] = []
+        self._reserved: set[str] = set()
+        """Hosts that get no batch work for now."""
 
     def on_change(self, call: Callable[[], None]) -> None:
         """From now on call `call()` when a host has reported, is lost, or has less to do."""
@@ -242,7 +244,7 @@ class Pool:
         Raises TimeoutError. The caller leases it before its next await.
         """
         while True:
-            loads = self.loads(model)
+            loads = self._open_to(request_class, model)
             name = pick_replica(loads, request_class, avoid=avoid)
             if name is not None:
                 return self._hosts[name].settings
@@ -256,11 +258,31 @@ class Pool:
         Whoever is first in line has it leased before the next one looks.
         """
         while True:
-            loads = self.loads(model)
-            name = pick_elsewhere(loads, than=than)
+            name = pick_elsewhere(self._open_to("batch", model), than=than)
             if name is not None:
                 return self.lease(self._hosts[name].settings, "batch")
             await self._room.wait()
+
+    def reserve(self, host: str) -> None:
+        """Send no batch work there until it is open again, but by leases on this very host."""
+        self._reserved.add(host)
+
+    def open_again(self, host: str) -> None:
+        """Send batch work there again."""
+        self._reserved.discard(host)
+        self._announce()
+
+    async def free_of_batch(self, host: str) -> None:
+        """Wait until this gateway has no batch work on `host`."""
+        leases = self._hosts[host].leases
+        while any(lease.request_class == "batch" for lease in leases):
+            await self._room.wait()
+
+    def _open_to(self, request_class: RequestClass, model: str) -> list[ReplicaLoad]:
+        loads = self.loads(model)
+        if request_class == "interactive":
+            return loads
+        return [load for load in loads if load.host not in self._reserved]
 
     def load_elsewhere(self, model: str, *, than: str) -> int:
         """Requests on the least busy replica other than the host `than`; 0 without one."""

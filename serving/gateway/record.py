@@ -28,6 +28,8 @@ class RequestRecord:
     account: Account = OPEN
     deadline_at: float | None = None
     """When (monotonic) the batch that it is of is due."""
+    checkpoint_key: str | None = None
+    """Under what its client will ask again, should this gateway die."""
     arrived_at: float = field(default_factory=time.time)
     generations: list[Generation] = field(default_factory=list)
     refusal: Refusal | None = None
@@ -112,9 +114,9 @@ current_request: ContextVar[RequestRecord] = ContextVar("current_request")
 
 def _tpot_s(generations: list[Generation]) -> float | None:
     spans = [
-        (g.last_token_at - g.first_token_at, len(g.token_ids) - 1)
+        (g.last_token_at - g.first_token_at, len(g.token_ids) - max(1, g.restored_tokens))
         for g in generations
-        if g.first_token_at is not None and g.last_token_at is not None and len(g.token_ids) > 1
+        if g.first_token_at is not None and g.last_token_at is not None
     ]
     tokens = sum(count for _, count in spans)
     return sum(span for span, _ in spans) / tokens if tokens else None

@@ -1,12 +1,14 @@
-"""Telling those who keep count how an attempt gets on: census, queues, rates.
+"""Telling those who keep count how an attempt gets on.
 
-Holds no state of its own. Frames are read by `serving.gateway.intake`.
+Census, queues, rates, trials, and what is kept over a death. Holds no state of its own. Frames are
+read by `serving.gateway.intake`.
 """
 
 from dataclasses import dataclass
 
 from serving.gateway.census import Whereabouts
 from serving.gateway.lines.rates import BatchRates
+from serving.gateway.lines.trials import Trials
 from serving.gateway.moving import PrefillRates
 from serving.gateway.queues import Place
 from serving.gateway.trip import Trip
@@ -18,19 +20,23 @@ class Telling:
     """The progress (`intake.Progress`) of one attempt."""
 
     trip: Trip
+    host: str
     whereabouts: Whereabouts
     place: Place
     prefill_rates: PrefillRates
     batch_rates: BatchRates
+    trials: Trials
 
     def slot(self) -> None:
         """It has a slot, for the first time or again."""
         self.trip.had_slot = True
         self.whereabouts.move("running")
+        self.trials.computes(self.host, self.trip.generation)
 
     def held(self) -> None:
         """It lost its slot, and may get it again."""
         self.whereabouts.move("waiting")
+        self.trials.rests(self.host, self.trip.generation)
 
     def prefilled(self, tokens: int, seconds: float) -> None:
         """From its first slot to its first token it took `seconds` to compute `tokens`."""
@@ -41,6 +47,8 @@ class Telling:
         self.trip.progressed()
         self.place.answered()
         generation = self.trip.generation
+        generation.keep_new(fresh)
+        self.trials.got_on(self.host, generation)
         if generation.request_class == "batch":
             first = len(generation.token_ids) == len(fresh.token_ids)
             prompt_tokens = len(generation.prompt_token_ids) if first else 0

@@ -36,7 +36,7 @@ class Trip:
     @property
     def replica_by(self) -> float:
         """When (monotonic) to give up waiting for a replica."""
-        started = bool(self.generation.token_ids) or self.generation.first_slot_at is not None
+        started = self.generation.first_slot_at is not None
         wait_s = self._resume_wait_s if started else self._replica_wait_s
         return self.without_slot_since + wait_s
 

@@ -6,9 +6,11 @@ Modelled on vLLM's AsyncLLM: the same input and output processing around another
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from copy import copy
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from vllm.config import VllmConfig
 from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMValidationError
 from vllm.outputs import RequestOutput
@@ -27,7 +29,9 @@ from serving.gateway.adaptor.sampling import sampling_spec
 from serving.gateway.attempts import AttemptRunner
 from serving.gateway.failures import Refusal, RequestRefused, parameter_refused
 from serving.gateway.generation import Generation
+from serving.gateway.lines.partials import Checkpoint
 from serving.gateway.record import RequestRecord, current_request
+from serving.wire import SamplingSpec
 
 
 class FleetEngineClient(WithoutEngine):
@@ -40,6 +44,7 @@ class FleetEngineClient(WithoutEngine):
         self.input_processor = InputProcessor(config, self.renderer)
         self._outputs = OutputProcessor(self.renderer.tokenizer, log_stats=False)
         self._model, self._runner = model, runner
+        self._identity = model.model_dump_json().encode()
 
     def generate(
         self,
@@ -73,7 +78,11 @@ class FleetEngineClient(WithoutEngine):
             raise
         text, _, _ = extract_prompt_components(self.model_config, prompt)
         children = _children(request)
-        generations = [self._generation(record, child, spec) for child, _, _ in children]
+        first = len(record.generations)
+        generations = [
+            self._generation(record, child, spec, first + index)
+            for index, (child, _, _) in enumerate(children)
+        ]
         record.generations += generations
         return self._stream(record, list(zip(children, generations, strict=True)), text)
 
@@ -93,8 +102,9 @@ class FleetEngineClient(WithoutEngine):
         return request
 
     def _generation(
-        self, record: RequestRecord, request: EngineCoreRequest, spec: Any
+        self, record: RequestRecord, request: EngineCoreRequest, spec: SamplingSpec, index: int
     ) -> Generation:
+        """The generation number `index` of a request."""
         params = request.sampling_params
         if params.seed != spec.seed:
             spec = sampling_spec(params)
@@ -111,7 +121,17 @@ class FleetEngineClient(WithoutEngine):
             account=record.account.name,
             weight=record.account.weight,
             deadline_at=record.deadline_at,
+            checkpoint=self._checkpoint(record, request, spec, index),
         )
+
+    def _checkpoint(
+        self, record: RequestRecord, request: EngineCoreRequest, spec: SamplingSpec, index: int
+    ) -> Checkpoint | None:
+        if record.checkpoint_key is None:
+            return None
+        asked = (request.prompt_token_ids, spec, request.cache_salt)
+        fingerprint = sha256(self._identity + msgspec.msgpack.encode(asked)).digest()
+        return Checkpoint(f"{record.account.name} {record.checkpoint_key} {index}", fingerprint)
 
     async def _stream(
         self,
