@@ -159,10 +159,13 @@ def test_an_engine_that_is_killed_fails_its_work_retryably_and_comes_back(
 ) -> None:
     reader = read(exact, "r", max_tokens=900)
     reader.until(lambda r: len(r.tokens) >= 5)
-    exact.engines()[0].kill()
+    before = exact.engines()
+    before[0].kill()
     frame = reader.end()
     assert isinstance(frame, Failed)
     assert frame.retryable
+    # The stream may end a moment before the host has noticed; a new engine says that it has.
+    wait_until(lambda: bool(set(exact.engines()) - set(before)), limit_s=120)
     exact.until_ready()
     assert read(exact, "again").end() == Finished("length")
 
