@@ -1,0 +1,101 @@
+"""Batches that run while their run worker, the gateway and the hosts are killed.
+
+The same file runs once undisturbed, and then again and again until all kills are done; every
+result is compared row by row with the undisturbed one.
+"""
+
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.batch.comparison import Answered, by_id, compare, read_rows
+from benchmarks.batch.kill_plan import kill_plan
+from benchmarks.batch.kills import carry_out
+from benchmarks.batch.samples import SurvivalSamples
+from benchmarks.batch.submission import ENDED, BatchClient, Submitted
+from benchmarks.instance import Instance
+
+KILLS_EACH = 10
+_SEED = 6
+_PAUSE_S = (1.0, 8.0)
+_LOOK_S = 1.0
+_RUN_LIMIT_S = 900.0
+_RECORDED_LIMIT_S = 60.0
+_AGAIN = """
+SELECT (SELECT count(*) FROM request_arrivals
+        WHERE request_class = 'batch' AND arrived_at >= $since) AS arrived,
+       count(*) FILTER (outcome <> 'completed' AND output_tokens = 0) AS fruitless,
+       count(*) FILTER (recomputed_tokens > 0) AS resumed
+FROM requests WHERE request_class = 'batch' AND arrived_at >= $since
+"""
+
+
+
+
+def survive(instance: Instance, lines: Path, rows: int) -> SurvivalSamples:
+    """Run it all. Raises BenchmarkUnable if a batch does not complete in the end."""
+    client, found = BatchClient(instance), SurvivalSamples()
+    whole = _result(client, client.submit(lines, key="undisturbed"))
+    instance.say(f"{len(whole)} of {rows} rows undisturbed")
+    since, choice = time.time(), random.Random(_SEED)  # noqa: S311 - reproducible, no secret
+    flow = _Flow(client, lines, rows, found)
+    for planned in kill_plan(_SEED, KILLS_EACH, _PAUSE_S):
+        kill = carry_out(instance, planned, choice, flow.keep_going)
+        found.kills.append(kill)
+        instance.say(f"{kill.victim} killed with {kill.in_flight} requests in flight")
+    undisturbed = by_id(whole)
+    for submitted in flow.submitted:
+        found.differences += compare(undisturbed, _result(client, submitted))
+    found.batches = len(flow.submitted)
+    found.rows = found.batches * rows
+    _count_again(instance, since, found)
+    return found
+
+
+@dataclass
+class _Flow:
+    """The same file as one batch after the other: there is always one that runs."""
+
+    client: BatchClient
+    lines: Path
+    rows: int
+    found: SurvivalSamples
+    submitted: list[Submitted] = field(default_factory=list)
+    _looked_at: float = 0.0
+
+    def keep_going(self) -> None:
+        """Submit the next batch when the last one has ended. Looks once a second."""
+        if time.monotonic() - self._looked_at < _LOOK_S:
+            return
+        self._looked_at = time.monotonic()
+        if not self.submitted or self._last_has_ended():
+            key = f"killed-{len(self.submitted)}"
+            self.submitted.append(self.client.submit(self.lines, key=key))
+
+    def _last_has_ended(self) -> bool:
+        batch = self.client.seen(self.submitted[-1])
+        if batch is None:
+            return False
+        before = (len(self.submitted) - 1) * self.rows
+        done = batch.request_counts.completed if batch.request_counts is not None else 0
+        self.found.progress.append((self._looked_at, before + done))
+        return batch.status in ENDED
+
+
+def _result(client: BatchClient, submitted: Submitted) -> list[Answered]:
+    client.wait_completed(submitted, _RUN_LIMIT_S)
+    return read_rows(client.result_lines(submitted))
+
+
+def _count_again(instance: Instance, since: float, found: SurvivalSamples) -> None:
+    """From the store, once the hosts' and the gateway's last events are there."""
+    with instance.reader() as reader:
+
+        def recorded() -> dict[str, int] | None:
+            (row,) = reader.query(_AGAIN, {"since": since}).to_dicts()
+            return row if row["arrived"] >= found.rows else None
+
+        row = instance.until(recorded, "all requests in the store", limit_s=_RECORDED_LIMIT_S)
+    found.asked_again = row["arrived"] - row["fruitless"] - found.rows
+    found.resumed = row["resumed"]
