@@ -13,8 +13,8 @@ from benchmarks.batch.offline import run_offline
 from benchmarks.batch.pins import pin_hosts
 from benchmarks.batch.plots import write_plots
 from benchmarks.batch.rows import rows_of
-from benchmarks.batch.samples import BatchSamples
-from benchmarks.batch.scale import LARGE_LINES, SMALL_LINES, measure_memory, time_validation
+from benchmarks.batch.samples import LARGE_LINES, SMALL_LINES, BatchSamples
+from benchmarks.batch.scale import measure_memory, time_validation
 from benchmarks.batch.survival import survive
 from benchmarks.batch.throughput import time_batch
 from benchmarks.coserve.prompts import prompts_of

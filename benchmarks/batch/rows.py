@@ -3,8 +3,7 @@
 from collections import Counter
 
 from benchmarks.batch.kill_plan import VICTIMS
-from benchmarks.batch.samples import BatchRun, BatchSamples, ScaleRun, SurvivalSamples
-from benchmarks.batch.scale import VALIDATED_LINES
+from benchmarks.batch.samples import VALIDATED_LINES, BatchRun, BatchSamples, ScaleRun, SurvivalSamples
 from benchmarks.figures import Row, Target
 from benchmarks.statistics import median, ratio
 

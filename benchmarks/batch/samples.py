@@ -6,6 +6,9 @@ from benchmarks.batch.comparison import Differences
 from benchmarks.batch.kill_plan import Victim
 from benchmarks.batch.offline import OfflineRun
 
+VALIDATED_LINES = 10_000
+SMALL_LINES, LARGE_LINES = 500, 50_000
+
 
 @dataclass(frozen=True)
 class BatchRun:

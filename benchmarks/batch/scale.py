@@ -5,13 +5,11 @@ import time
 from benchmarks.batch.lines import chat_lines, short_lines, write_lines
 from benchmarks.batch.memory import watched
 from benchmarks.batch.processes import gateway_pids, run_pids
-from benchmarks.batch.samples import ScaleRun
+from benchmarks.batch.samples import VALIDATED_LINES, ScaleRun
 from benchmarks.batch.submission import BatchClient
 from benchmarks.instance import Instance
 from benchmarks.workspace import Workspace
 
-VALIDATED_LINES = 10_000
-SMALL_LINES, LARGE_LINES = 500, 50_000
 _ANSWER_TOKENS = (64, 160)
 _FAR = 1_000_000
 """Numbers that no other file uses."""
