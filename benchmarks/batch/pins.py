@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from benchmarks.instance import Instance
 from benchmarks.setting import BenchmarkUnable
 
 _LIMIT_S = 120.0
+_SETTLE_S = 3.0
+"""In which the sensor has seen the pins and asked for the runs that they lead to."""
+_UNDER_WAY = """{ runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STARTED]}) {
+  ... on Runs { results { runId } } } }"""
 
 
 def pin_hosts(instance: Instance, fleet_file: Path, models: Sequence[str]) -> None:
-    """Pin the hosts to `models`, in their order, and wait until the gateway sees it."""
+    """Pin the hosts to `models`, in their order; wait until it is so and all is quiet."""
     wanted = dict(zip((host.name for host in instance.fleet.hosts), models, strict=True))
     for host, model in wanted.items():
         _pin(instance, fleet_file, host, model)
@@ -27,7 +32,13 @@ def pin_hosts(instance: Instance, fleet_file: Path, models: Sequence[str]) -> No
             for name, model in wanted.items()
         ) or None
 
+    time.sleep(_SETTLE_S)
     instance.until(there, f"the hosts have {', '.join(models)}", limit_s=_LIMIT_S)
+    instance.until(lambda: _no_run(instance), "no run is under way", limit_s=_LIMIT_S)
+
+
+def _no_run(instance: Instance) -> bool | None:
+    return not instance.graphql(_UNDER_WAY)["runsOrError"]["results"] or None
 
 
 def _pin(instance: Instance, fleet_file: Path, host: str, model: str) -> None:

@@ -24,7 +24,7 @@ def run_pids(instance: Instance) -> list[int]:
     """The processes of batch runs: those below the code server that have a batch's files open."""
     work = str(instance.state.root / "batch" / "work")
     found = []
-    for pid in _tree(program_pids(instance).get(_CODE_SERVER)):
+    for pid in _tree(program_pids(instance).get(_CODE_SERVER))[1:]:
         try:
             files = psutil.Process(pid).open_files()
         except (psutil.NoSuchProcess, psutil.AccessDenied):

@@ -22,6 +22,7 @@ _PAUSE_S = (1.0, 8.0)
 _LOOK_S = 1.0
 _RUN_LIMIT_S = 900.0
 _RECORDED_LIMIT_S = 60.0
+_SETTLED_S = 2.0
 _AGAIN = """
 SELECT (SELECT count(*) FROM request_arrivals
         WHERE request_class = 'batch' AND arrived_at >= $since) AS arrived,
@@ -89,13 +90,18 @@ def _result(client: BatchClient, submitted: Submitted) -> list[Answered]:
 
 
 def _count_again(instance: Instance, since: float, found: SurvivalSamples) -> None:
-    """From the store, once the hosts' and the gateway's last events are there."""
+    """From the store, once nothing more comes into it."""
+    counted: list[tuple[float, dict[str, int]]] = []
     with instance.reader() as reader:
 
-        def recorded() -> dict[str, int] | None:
+        def settled() -> dict[str, int] | None:
             (row,) = reader.query(_AGAIN, {"since": since}).to_dicts()
-            return row if row["arrived"] >= found.rows else None
+            now = time.monotonic()
+            if not counted or counted[-1][1] != row:
+                counted.append((now, row))
+            since_change_s = now - counted[-1][0]
+            return row if row["arrived"] and since_change_s >= _SETTLED_S else None
 
-        row = instance.until(recorded, "all requests in the store", limit_s=_RECORDED_LIMIT_S)
+        row = instance.until(settled, "all requests in the store", limit_s=_RECORDED_LIMIT_S)
     found.asked_again = row["arrived"] - row["fruitless"] - found.rows
     found.resumed = row["resumed"]
