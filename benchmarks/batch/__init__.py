@@ -55,9 +55,7 @@ def _lines(workspace: Workspace, fleet: Fleet, texts: list[str], name: str, firs
     return write_lines(lines, workspace.root / f"{name}.jsonl")
 
 
-def _run_offline(
-    workspace: Workspace, fleet: Fleet, lines: Path, samples: BatchSamples
-) -> None:
+def _run_offline(workspace: Workspace, fleet: Fleet, lines: Path, samples: BatchSamples) -> None:
     """Once before and once after, so that a machine that changes its pace favours nobody."""
     name = f"offline-{len(samples.offline)}"
     run = run_offline(workspace, fleet.models[0], fleet.hosts[0], lines, rows=ROWS, name=name)

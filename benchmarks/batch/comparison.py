@@ -44,7 +44,7 @@ class _Record(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Answered:
-    """What one row of a result says. Ids and times of an answer are left out: they always differ."""
+    """What one row of a result says. Without ids and times, which always differ."""
 
     custom_id: str
     text: str | None
@@ -82,15 +82,13 @@ def output_tokens(rows: Iterable[Answered]) -> int:
 def compare(undisturbed: Mapping[str, Answered], rows: Iterable[Answered]) -> Differences:
     """`rows` against what each should be. A row that nobody asked for counts as doubled.
 
-    Of a doubled row every copy is compared, so that one wrong copy does not hide behind a right one.
+    Of a doubled row every copy is compared: a wrong copy does not hide behind a right one.
     """
     found = list(rows)
     copies = Counter(row.custom_id for row in found)
     return Differences(
         lost=sum(custom_id not in copies for custom_id in undisturbed),
-        doubled=sum(
-            number - (custom_id in undisturbed) for custom_id, number in copies.items()
-        ),
+        doubled=sum(number - (custom_id in undisturbed) for custom_id, number in copies.items()),
         changed=sum(
             row != undisturbed[row.custom_id] for row in found if row.custom_id in undisturbed
         ),

@@ -57,18 +57,14 @@ def strike(instance: Instance, victim: Victim, choice: random.Random) -> Kill | 
 
 
 def _strike_host(instance: Instance, view: dict[str, Any], choice: random.Random) -> Kill | None:
-    serving = [
-        host for host in view["hosts"] if host["reachable"] and host["phase"] == "serving"
-    ]
+    serving = [host for host in view["hosts"] if host["reachable"] and host["phase"] == "serving"]
     if not serving:
         return None
     host = choice.choice(serving)
     return _strike_program(instance, host["host"], "host", host["attempts"])
 
 
-def _strike_program(
-    instance: Instance, name: str, victim: Victim, in_flight: int
-) -> Kill | None:
+def _strike_program(instance: Instance, name: str, victim: Victim, in_flight: int) -> Kill | None:
     pid = program_pids(instance).get(name)
     if pid is None:
         return None

@@ -24,13 +24,16 @@ def pin_hosts(instance: Instance, fleet_file: Path, models: Sequence[str]) -> No
 
     def there() -> bool | None:
         hosts = instance.hosts()
-        return all(
-            name in hosts
-            and hosts[name]["reachable"]
-            and hosts[name]["phase"] == "serving"
-            and hosts[name]["awake_model"] == model
-            for name, model in wanted.items()
-        ) or None
+        return (
+            all(
+                name in hosts
+                and hosts[name]["reachable"]
+                and hosts[name]["phase"] == "serving"
+                and hosts[name]["awake_model"] == model
+                for name, model in wanted.items()
+            )
+            or None
+        )
 
     time.sleep(_SETTLE_S)
     instance.until(there, f"the hosts have {', '.join(models)}", limit_s=_LIMIT_S)

@@ -1,4 +1,4 @@
-"""One picture of a run: where the time went, what memory did, and how rows came in over the kills."""
+"""One picture of a run: where the time went, what memory did, how rows came in over the kills."""
 
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,19 @@ def _times(axes: Any, samples: BatchSamples) -> None:
         bars += [
             (
                 name,
-                (run.first_at - run.began_at, run.last_at - run.first_at, run.completed_at - run.last_at),
+                (
+                    run.first_at - run.began_at,
+                    run.last_at - run.first_at,
+                    run.completed_at - run.last_at,
+                ),
             )
             for run in runs
         ]
     below = [0.0] * len(bars)
     parts = ("to the first request", "requests", "to completed")
-    for place, (part, color) in enumerate(zip(parts, ("#c06014", "#1f6f8b", "#7a9e3a"), strict=True)):
+    for place, (part, color) in enumerate(
+        zip(parts, ("#c06014", "#1f6f8b", "#7a9e3a"), strict=True)
+    ):
         taken_s = [times[place] for _, times in bars]
         axes.bar(range(len(bars)), taken_s, bottom=below, label=part, color=color)
         below = [under + taken for under, taken in zip(below, taken_s, strict=True)]
@@ -70,7 +76,9 @@ def _kills(axes: Any, found: SurvivalSamples) -> None:
     for victim in VICTIMS:
         moments = [kill.at - start for kill in found.kills if kill.victim == victim]
         for place, at in enumerate(moments):
-            axes.axvline(at, color=_COLORS[victim], lw=1, label=f"{victim} killed" if not place else None)
+            axes.axvline(
+                at, color=_COLORS[victim], lw=1, label=f"{victim} killed" if not place else None
+            )
     axes.set_xlabel("s")
     _finish(axes, "rows done over the kills")
 

@@ -3,7 +3,13 @@
 from collections import Counter
 
 from benchmarks.batch.kill_plan import VICTIMS
-from benchmarks.batch.samples import VALIDATED_LINES, BatchRun, BatchSamples, ScaleRun, SurvivalSamples
+from benchmarks.batch.samples import (
+    VALIDATED_LINES,
+    BatchRun,
+    BatchSamples,
+    ScaleRun,
+    SurvivalSamples,
+)
 from benchmarks.figures import Row, Target
 from benchmarks.statistics import median, ratio
 
@@ -27,10 +33,18 @@ def _throughput(samples: BatchSamples) -> list[Row]:
             "ratio",
             Target(">=", 0.9),
         ),
-        Row("output tokens/s, first to last request / vLLM's run_batch", ratio(busy, offline), "ratio"),
+        Row(
+            "output tokens/s, first to last request / vLLM's run_batch",
+            ratio(busy, offline),
+            "ratio",
+        ),
         Row("output tokens/s, submission to completion", median(one), "tokens/s"),
         Row("output tokens/s, vLLM's run_batch without its start", median(offline), "tokens/s"),
-        Row("sending the file to the first request", median(list(map(_before_s, samples.one_host))), "s"),
+        Row(
+            "sending the file to the first request",
+            median(list(map(_before_s, samples.one_host))),
+            "s",
+        ),
         Row("first to last request", median(list(map(_busy_s, samples.one_host))), "s"),
         Row("last request to completed", median(list(map(_after_s, samples.one_host))), "s"),
         Row("output tokens/s, two hosts / one host", ratio(two, one), "ratio"),
@@ -90,7 +104,10 @@ def _survival(found: SurvivalSamples) -> list[Row]:
     none = Target("<=", 0)
     again = found.asked_again + found.resumed
     return [
-        *(Row(f"kills of a {victim}", kills[victim], "count", Target(">=", 10)) for victim in VICTIMS),
+        *(
+            Row(f"kills of a {victim}", kills[victim], "count", Target(">=", 10))
+            for victim in VICTIMS
+        ),
         Row("rows over all kills", found.rows, "count"),
         Row("rows lost", found.differences.lost, "count", none),
         Row("rows doubled", found.differences.doubled, "count", none),

@@ -34,9 +34,7 @@ def measure_memory(instance: Instance, workspace: Workspace, model: str, lines: 
     path = write_lines(short_lines(model, lines), workspace.root / f"short-{lines}.jsonl")
     client = BatchClient(instance)
     began = time.monotonic()
-    with watched(
-        lambda: {"gateway": gateway_pids(instance), "run": run_pids(instance)}
-    ) as peaks:
+    with watched(lambda: {"gateway": gateway_pids(instance), "run": run_pids(instance)}) as peaks:
         submitted = client.submit(path, key=path.name)
         client.wait_completed(submitted, _RUN_LIMIT_S)
     return ScaleRun(lines, time.monotonic() - began, peaks.by_name)

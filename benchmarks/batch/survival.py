@@ -32,8 +32,6 @@ FROM requests WHERE request_class = 'batch' AND arrived_at >= $since
 """
 
 
-
-
 def survive(instance: Instance, lines: Path, rows: int) -> SurvivalSamples:
     """Run it all. Raises BenchmarkUnable if a batch does not complete in the end."""
     client, found = BatchClient(instance), SurvivalSamples()
