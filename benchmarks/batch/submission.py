@@ -75,9 +75,9 @@ class BatchClient:
         """When the batch was seen to be completed. Raises BenchmarkUnable if it ends otherwise."""
 
         def completed() -> float | None:
-            batch = self._openai.batches.retrieve(submitted.batch_id)
+            batch = self._retrieved_slowly(submitted)
             if batch.status not in ENDED:
-                return _pause()
+                return None
             if batch.status != "completed":
                 raise _failed(batch)
             return time.time()
@@ -95,8 +95,7 @@ class BatchClient:
         """Cancel the batch and wait until that is done."""
 
         def cancelled() -> bool | None:
-            batch = self._openai.batches.retrieve(submitted.batch_id)
-            return True if batch.status in ENDED else _pause()
+            return self._retrieved_slowly(submitted).status in ENDED or None
 
         self._openai.batches.cancel(submitted.batch_id)
         self._patiently(cancelled, f"{submitted.batch_id} is cancelled", limit_s)
@@ -107,6 +106,11 @@ class BatchClient:
         files = [name for name in (batch.output_file_id, batch.error_file_id) if name is not None]
         contents = [self._openai.files.content(name).read() for name in files]
         return [line for content in contents for line in content.splitlines()]
+
+    def _retrieved_slowly(self, submitted: Submitted) -> Batch:
+        """After a pause: the gateway that answers is among what is measured."""
+        time.sleep(_POLL_S)
+        return self._openai.batches.retrieve(submitted.batch_id)
 
     def _upload(self, lines: Path) -> str:
         with lines.open("rb") as file:
@@ -120,11 +124,6 @@ class BatchClient:
                 return None
 
         return self._instance.until(attempt, what, limit_s=limit_s)
-
-
-def _pause() -> None:
-    """Between two looks: the gateway is among what is measured."""
-    time.sleep(_POLL_S)
 
 
 def _endpoint(lines: Path) -> str:
