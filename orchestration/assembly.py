@@ -6,11 +6,13 @@ from orchestration.allocation_job import allocation_job
 from orchestration.allocation_sensor import allocation_sensor
 from orchestration.allocation_turn import AllocationTurn
 from orchestration.assets.batch import batch_assets
+from orchestration.assets.batches import batches_assets, batches_job
 from orchestration.assets.decision import decide, plan_io_manager
 from orchestration.assets.profiles import profile_assets, profile_job
 from orchestration.assets.serving import serving_assets
 from orchestration.assets.weights import weights_assets, weights_keys
 from orchestration.batch_schedule import batch_job, batch_schedule
+from orchestration.batch_sensor import batch_sensor
 from orchestration.hotswaps import Hotswaps
 from orchestration.installation import Installation
 from orchestration.plan_events import PlanEvents
@@ -20,7 +22,7 @@ def build_definitions(installation: Installation) -> dg.Definitions:
     """The definitions for the fleet of `installation`."""
     fleet, state = installation.fleet, installation.state
     serving = serving_assets(fleet, weights_keys(fleet, state))
-    allocation, batch = allocation_job(fleet), batch_job()
+    allocation, batch, batches = allocation_job(fleet), batch_job(), batches_job()
     return dg.Definitions(
         assets=[
             *weights_assets(fleet, state),
@@ -28,10 +30,11 @@ def build_definitions(installation: Installation) -> dg.Definitions:
             serving,
             *profile_assets(fleet),
             *batch_assets(fleet),
+            *batches_assets(fleet),
         ],
-        jobs=[allocation, batch, profile_job()],
+        jobs=[allocation, batch, batches, profile_job()],
         schedules=[batch_schedule(batch)],
-        sensors=[allocation_sensor(allocation)],
+        sensors=[allocation_sensor(allocation), batch_sensor(batches)],
         resources={
             "installation": installation,
             "hotswaps": Hotswaps(installation=installation),

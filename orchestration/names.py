@@ -8,6 +8,7 @@ TRAFFIC = AssetKey("traffic_statistics")
 PLAN = AssetKey("allocation_plan")
 PROMPTS = AssetKey("batch_prompts")
 COMPLETIONS = AssetKey("batch_completions")
+BATCHES = AssetKey("batches")
 PROFILES = AssetKey("batch_size_profiles")
 
 OWNERS = ["team:serving"]

@@ -79,6 +79,20 @@ class StateFolder:
         """Batch output: `<YYYY-MM-DD>.parquet`, and the checkpoints of rows done."""
         return self.folder("batch", "completions")
 
+    @property
+    def batch_catalog(self) -> Path:
+        """The catalog of files and batches (SQLite)."""
+        return self.folder("batch") / "catalog.sqlite"
+
+    @property
+    def batch_files(self) -> Path:
+        """Content of uploaded, output and error files."""
+        return self.folder("batch", "files")
+
+    def batch_work(self, batch_id: str) -> Path:
+        """What a batch needs while it runs: the index of its lines, its journals."""
+        return self.folder("batch", "work", batch_id)
+
     def host(self, name: str) -> Path:
         """What one engine host remembers across restarts (the last plan it obeyed)."""
         return self.folder("hosts", name)
