@@ -38,7 +38,9 @@ def batch_runs(code_server: int, state: StateFolder) -> list[int]:
 
 def _has_open(pid: int, folder: Path) -> bool:
     try:
-        return any(Path(file.path).is_relative_to(folder) for file in psutil.Process(pid).open_files())
+        return any(
+            Path(file.path).is_relative_to(folder) for file in psutil.Process(pid).open_files()
+        )
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False  # it ended meanwhile
 

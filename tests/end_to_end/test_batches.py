@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from openai.types import Batch
 
@@ -74,12 +75,12 @@ def answers(pool: Pool, batch: Batch) -> list[tuple[str, str]]:
 def test_a_batch_whose_run_is_killed_completes_with_every_row_once(
     pool: Pool, control_plane: ControlPlane
 ) -> None:
-    alone = pool.openai.chat.completions.create(**line(0)["body"] | {"extra_body": {"ignore_eos": True}})
+    alone = httpx.post(f"{pool.url}/v1/chat/completions", json=line(0)["body"], timeout=LIMIT_S)
     batch_id = submit(pool)
     until(lambda: done(pool, batch_id), "rows are done", LIMIT_S)
     control_plane.kill_batch_run()
     batch = until(lambda: completed(pool, batch_id), "the batch is completed", LIMIT_S)
     rows = answers(pool, batch)
     assert Counter(custom_id for custom_id, _ in rows) == {f"row-{n}": 1 for n in range(ROWS)}
-    assert dict(rows)["row-0"] == alone.choices[0].message.content
+    assert dict(rows)["row-0"] == alone.json()["choices"][0]["message"]["content"]
     assert batch.request_counts.completed == ROWS
