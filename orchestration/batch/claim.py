@@ -14,7 +14,7 @@ from typing import TextIO
 from orchestration.errors import PartitionBusy
 
 NAME = "claim"
-PATIENCE_S = 5.0
+PATIENCE_S = 2.0
 """A look at the lock holds it for an instant; and a run that ends holds it until it has ended."""
 LOOK_EVERY_S = 0.05
 

@@ -10,6 +10,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     replicas: int = 0
     slots: int = 0
+    """Those that batch work has when no interactive work is there."""
     trouble: str = ""
 
 
@@ -21,8 +22,18 @@ class _Host(msgspec.Struct, frozen=True):
     slots: int = 0
 
 
+class _Batch(msgspec.Struct, frozen=True):
+    slots_at_rest: int
+
+
+class _Model(msgspec.Struct, frozen=True):
+    name: str
+    batch: _Batch | None = None
+
+
 class _Fleet(msgspec.Struct, frozen=True):
     hosts: tuple[_Host, ...]
+    models: tuple[_Model, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(_Fleet)
@@ -31,12 +42,14 @@ _decoder = msgspec.json.Decoder(_Fleet)
 def offer_of(page: bytes, model: str) -> Offer:
     """The offer on the gateway's page of the fleet."""
     try:
-        hosts = _decoder.decode(page).hosts
+        fleet = _decoder.decode(page)
     except msgspec.MsgspecError as error:
         return Offer(trouble=f"the gateway's page of the fleet is not readable: {error}")
     replicas = [
         host
-        for host in hosts
+        for host in fleet.hosts
         if host.reachable and host.phase == SERVING and host.awake_model == model
     ]
-    return Offer(replicas=len(replicas), slots=sum(host.slots for host in replicas))
+    told = [one.batch.slots_at_rest for one in fleet.models if one.name == model and one.batch]
+    slots = told[0] if told else sum(host.slots for host in replicas)
+    return Offer(replicas=len(replicas), slots=slots)

@@ -142,7 +142,7 @@ def test_lines_are_read_by_number_as_they_were_written(
         assert len(read) == len(lines)
         for number, got in read.read(first, last):
             assert got.custom_id == f"id {number}"
-            assert json.loads(got.body) == {"model": "small", "x": sent[number]}
+            assert json.loads(bytes(got.body)) == {"model": "small", "x": sent[number]}
         assert [number for number, _ in read.read(first, last)] == list(range(first, last))
 
 

@@ -319,6 +319,9 @@ def test_an_offer_counts_the_replicas_that_serve() -> None:
         {"host": "never seen", "reachable": False, "trouble": "?"},
     ]
     assert offer_of(msgspec.json.encode({"hosts": hosts}), "a") == Offer(replicas=1, slots=8)
+    told = {"name": "a", "batch": {"slots": 2, "slots_at_rest": 7}}
+    page = {"hosts": hosts, "models": [told, {"name": "b"}]}
+    assert offer_of(msgspec.json.encode(page), "a") == Offer(replicas=1, slots=7)
     assert offer_of(b"<html>", "a").trouble
 
 
