@@ -11,7 +11,7 @@ VICTIMS: tuple[Victim, ...] = ("run worker", "gateway", "host")
 
 @dataclass(frozen=True)
 class PlannedKill:
-    """One kill: so long after the one before it, as soon as there is such a process."""
+    """One kill: after the one before it, so long since batch requests run (again)."""
 
     victim: Victim
     after_s: float

@@ -22,10 +22,17 @@ _VIEW_LIMIT_S = 5.0
 def carry_out(
     instance: Instance, planned: PlannedKill, choice: random.Random, meanwhile: Callable[[], None]
 ) -> Kill:
-    """Wait as planned, and until there is such a process; kill it.
+    """Kill such a process, so long after batch requests are seen at the gateway (again).
 
     `meanwhile` is called all the time. Raises BenchmarkUnable if no such process comes.
     """
+
+    def at_work() -> bool | None:
+        meanwhile()
+        view = _view(instance)
+        return (view is not None and _requests(view) > 0) or None
+
+    instance.until(at_work, "batch requests at the gateway", limit_s=_BACK_LIMIT_S)
     due = time.monotonic() + planned.after_s
 
     def struck() -> Kill | None:
@@ -34,17 +41,15 @@ def carry_out(
             return None
         return strike(instance, planned.victim, choice)
 
-    limit_s = planned.after_s + _BACK_LIMIT_S
-    return instance.until(struck, f"a {planned.victim} to kill", limit_s=limit_s)
+    return instance.until(struck, f"a {planned.victim} to kill", limit_s=_BACK_LIMIT_S)
 
 
 def strike(instance: Instance, victim: Victim, choice: random.Random) -> Kill | None:
     """Kill such a process (SIGKILL, with its group); None if there is none in service now."""
     view = _view(instance)
-    if view is None and victim != "run worker":
+    if view is None:
         return None
-    view = view or {"models": [], "hosts": []}
-    requests = sum(_batch_requests(model) for model in view["models"])
+    requests = _requests(view)
     with suppress(ProcessLookupError):  # a run ends by itself too, perhaps just now
         if victim == "host":
             return _strike_host(instance, view, choice)
@@ -82,5 +87,7 @@ def _view(instance: Instance) -> dict[str, Any] | None:
     return view
 
 
-def _batch_requests(model: dict[str, Any]) -> int:
-    return int(model["waiting"]["batch"] + model["running"]["batch"])
+def _requests(view: dict[str, Any]) -> int:
+    """Batch requests at the gateway, with a slot or waiting for one."""
+    models = view["models"]
+    return sum(model["waiting"]["batch"] + model["running"]["batch"] for model in models)

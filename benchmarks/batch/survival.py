@@ -18,7 +18,7 @@ from benchmarks.instance import Instance
 
 KILLS_EACH = 10
 _SEED = 6
-_PAUSE_S = (1.0, 8.0)
+_PAUSE_S = (0.5, 6.0)
 _LOOK_S = 1.0
 _RUN_LIMIT_S = 900.0
 _RECORDED_LIMIT_S = 60.0
