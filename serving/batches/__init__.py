@@ -34,13 +34,14 @@ from serving.batches.records import (
     BatchRecord,
     BatchStatus,
     FileRecord,
+    InputSize,
     Purpose,
     Usage,
     new_batch_id,
     new_file_id,
     result_file_id,
 )
-from serving.batches.validation import BodyCheck, InputSize, Report, Rules, validate
+from serving.batches.validation import BodyCheck, Report, Rules, validate
 from serving.batches.window import window_s
 
 __all__ = [

@@ -15,7 +15,7 @@ import msgspec
 from serving.batches.database import Database
 from serving.batches.errors import FileInUse, KeyReused, NoSuchRecord
 from serving.batches.lifecycle import BatchEvent, after
-from serving.batches.paging import Order, Page
+from serving.batches.paging import Order, Page, Place, read_page
 from serving.batches.records import TERMINAL, BatchRecord, FileRecord
 
 LISTED_ERRORS = 100
@@ -75,8 +75,8 @@ class Catalog:
         where = "(expires_at IS NULL OR expires_at > ?) AND (? IS NULL OR purpose = ?)"
         given = (self._now(), purpose, purpose)
         with self._database.reading() as rows:
-            found = _page(rows, "file", account, after_id, limit, order, where, given)
-        return Page(tuple(_file(row) for row in found[:limit]), len(found) > limit)
+            place = Place(account, after_id, limit, order)
+            return read_page(rows, "file", place, _file, where, given)
 
     def remove_file(self, file_id: str, *, account: str | None = None) -> None:
         """Forget a file. Raises NoSuchRecord, or FileInUse if a batch still reads it."""
@@ -144,8 +144,8 @@ class Catalog:
     ) -> Page[BatchRecord]:
         """A page of batches. Raises NoSuchRecord for an unknown `after_id`."""
         with self._database.reading() as rows:
-            found = _page(rows, "batch", account, after_id, limit, order, "TRUE", ())
-        return Page(tuple(_listed(row) for row in found[:limit]), len(found) > limit)
+            place = Place(account, after_id, limit, order)
+            return read_page(rows, "batch", place, _listed)
 
     def open_batches(self) -> list[BatchRecord]:
         """Batches that have not ended, oldest first."""
@@ -219,34 +219,3 @@ def _same_request(before: BatchRecord, again: BatchRecord) -> BatchRecord:
     if any(getattr(before, name) != getattr(again, name) for name in _ASKED):
         raise KeyReused(str(again.idempotency_key), before.id)
     return before
-
-
-def _page(
-    rows: sqlite3.Connection,
-    kind: str,
-    account: str | None,
-    after_id: str | None,
-    limit: int,
-    order: Order,
-    where: str,
-    given: tuple[object, ...],
-) -> list[bytes]:
-    """The rows of a page, and one more if there is."""
-    table = {"file": "files", "batch": "batches"}[kind]
-    beyond, direction = ("<", "DESC") if order == "desc" else (">", "ASC")
-    begin = None
-    if after_id is not None:
-        mine = (after_id, account, account)
-        begin = rows.execute(
-            f"SELECT seq FROM {table} WHERE id = ? AND (? IS NULL OR account = ?)",  # noqa: S608 - constants
-            mine,
-        ).fetchone()
-        if begin is None:
-            raise NoSuchRecord(kind, after_id)
-        begin = begin[0]
-    found = rows.execute(
-        f"SELECT record FROM {table} WHERE (? IS NULL OR account = ?) AND"  # noqa: S608 - constants
-        f" (? IS NULL OR seq {beyond} ?) AND {where} ORDER BY seq {direction} LIMIT ?",
-        (account, account, begin, begin, *given, limit + 1),
-    ).fetchall()
-    return [row[0] for row in found]

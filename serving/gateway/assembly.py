@@ -9,16 +9,19 @@ import aiohttp
 import structlog
 from starlette.types import ASGIApp
 
-from serving.batches import InputSize
+from analytics.events import RequestEnded
 from serving.config import BATCH_ACCOUNT, Fleet, ModelSettings, StateFolder
 from serving.gateway.accounts import Accounts
 from serving.gateway.attempts import AttemptRunner
+from serving.gateway.batches.expecting import expected_duration
 from serving.gateway.batches.service import BatchService
 from serving.gateway.census import Census, EventSink
 from serving.gateway.commands import HostCommands
 from serving.gateway.dialects import ENDPOINTS
 from serving.gateway.dispatch import Dispatcher
 from serving.gateway.front import front
+from serving.gateway.gaps import TokenGaps
+from serving.gateway.lines.figures import BatchFigures
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.pool import Pool
 from serving.gateway.status import Status
@@ -56,9 +59,15 @@ async def running_gateway(
     pool, census = Pool(fleet.hosts), Census(events)
     apps: dict[str, ASGIApp] = {}
     metrics = GatewayMetrics([model.name for model in fleet.models], pool, census)
-    status = Status(fleet, pool, census, metrics, apps)
+    figures = BatchFigures(fleet, pool, census, state.profiles)
+    status = Status(fleet, pool, census, metrics, apps, figures)
     admin_token = state.token("admin")
     accounts = Accounts(fleet.keys, batch_key=state.token(BATCH_ACCOUNT))
+
+    def ended(event: RequestEnded, gaps: TokenGaps) -> None:
+        metrics.observe(event, gaps)
+        figures.ended(event)
+
     dispatchers = {
         endpoint.path: Dispatcher(
             endpoint,
@@ -66,7 +75,7 @@ async def running_gateway(
             accounts=accounts,
             apps=apps,
             events=events,
-            on_end=metrics.observe,
+            on_end=ended,
         )
         for endpoint in ENDPOINTS
     }
@@ -74,7 +83,13 @@ async def running_gateway(
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     ) as session:
-        runner = AttemptRunner(pool, HostStreams(session, admin_token), census, fleet.gateway)
+        runner = AttemptRunner(
+            pool,
+            HostStreams(session, admin_token),
+            census,
+            fleet.gateway,
+            batch_rates=figures.rates,
+        )
         if fleet.allocation.time_sharing:
             runner.bind_late(fleet)
         watch = FleetWatch(fleet.hosts, admin_token, session, pool)
@@ -82,9 +97,13 @@ async def running_gateway(
         switcher = Switcher(fleet, pool, runner.queues, commands, on_end=metrics.switched)
         built = asyncio.create_task(_build_all(fleet, apps, runner, build))
         batches = BatchService(
-            fleet, state, accounts, built=lambda: asyncio.shield(built), expected_s=_not_known
+            fleet,
+            state,
+            accounts,
+            built=lambda: asyncio.shield(built),
+            expect=lambda size, others: expected_duration(size, others, figures.duration),
         )
-        always = (watch.run(), census.run(), switcher.run(), batches.run())
+        always = (watch.run(), census.run(), switcher.run(), batches.run(), figures.run())
         tasks = [*(asyncio.create_task(work) for work in always), built]
         for task in tasks[:-1]:
             task.add_done_callback(_say_why_it_ended)
@@ -94,10 +113,6 @@ async def running_gateway(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _not_known(_size: InputSize) -> float | None:
-    return None
 
 
 def _say_why_it_ended(task: asyncio.Task[None]) -> None:

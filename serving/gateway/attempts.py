@@ -17,11 +17,13 @@ from serving.gateway.following import follow
 from serving.gateway.generation import Generation
 from serving.gateway.intake import AttemptEnd, Intake, TokenSink
 from serving.gateway.late_binding import LateBinding
+from serving.gateway.lines.rates import BatchRates
 from serving.gateway.moving import HELD_GRACE_S, PrefillRates, patience_s
 from serving.gateway.pool import Lease, Pool
 from serving.gateway.queues import Place, Queues
 from serving.gateway.resume import Continuation
 from serving.gateway.streams import HostStreams
+from serving.gateway.telling import Telling
 from serving.gateway.trip import Trip
 from serving.wire import GenerateRequest, Tokens
 
@@ -38,11 +40,13 @@ class AttemptRunner:
         census: Census,
         settings: GatewaySettings,
         *,
+        batch_rates: BatchRates | None = None,
         held_grace_s: float = HELD_GRACE_S,
     ) -> None:
         self._pool, self._streams, self._census = pool, streams, census
         self._settings, self._held_grace_s = settings, held_grace_s
         self._rates = PrefillRates()
+        self._batch_rates = batch_rates or BatchRates()
         self.queues = Queues(self._rates)
         """What waits, for whoever switches hosts for it."""
         self._late: LateBinding | None = None
@@ -96,7 +100,7 @@ class AttemptRunner:
             place.taken(lease.host.name)
             request = trip.generation.begin_attempt(step, lease.host.name)
             trip.begin(lease.host.name)
-            intake = Intake(trip.generation, sink, _Telling(trip, whereabouts, place, self._rates))
+            intake = Intake(trip.generation, sink, self._telling(trip, whereabouts, place))
             failure = await self._follow(trip, request, intake, lease)
             if trip.reserved is not None:
                 return AttemptEnd("moved", f"held, and {trip.reserved.host.name} has a slot")
@@ -149,6 +153,9 @@ class AttemptRunner:
         await asyncio.sleep(max(0.0, patience - generation.this_hold_s))
         return await self._pool.batch_slot_elsewhere(generation.model, than=here.host.name)
 
+    def _telling(self, trip: Trip, whereabouts: Whereabouts, place: Place) -> Telling:
+        return Telling(trip, whereabouts, place, self._rates, self._batch_rates)
+
     def _judge(self, trip: Trip, end: AttemptEnd) -> None:
         generation = trip.generation
         log.info(
@@ -163,27 +170,3 @@ class AttemptRunner:
         if end.kind == "handed_back" and end.why != "evicted":
             self._pool.doubt(generation.hosts[-1])
         trip.end(end)
-
-
-class _Telling:
-    """Tells those who keep count how an attempt gets on."""
-
-    def __init__(
-        self, trip: Trip, whereabouts: Whereabouts, place: Place, rates: PrefillRates
-    ) -> None:
-        self._trip, self._whereabouts = trip, whereabouts
-        self._place, self._rates = place, rates
-
-    def slot(self) -> None:
-        self._trip.had_slot = True
-        self._whereabouts.move("running")
-
-    def held(self) -> None:
-        self._whereabouts.move("waiting")
-
-    def prefilled(self, tokens: int, seconds: float) -> None:
-        self._rates.seen(self._trip.generation.model, tokens, seconds)
-
-    def token(self) -> None:
-        self._trip.progressed()
-        self._place.answered()

@@ -64,8 +64,8 @@ class Progress(Protocol):
     def prefilled(self, tokens: int, seconds: float) -> None:
         """From its first slot to its first token it took `seconds` to compute `tokens`."""
 
-    def token(self) -> None:
-        """A token came that was not there before."""
+    def tokens(self, fresh: Tokens) -> None:
+        """Tokens came that were not there before; they are in the generation's record."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Intake:
             names = boundary_parameters(self._generation.sampling)
             raise cannot_continue(self._generation.model, names) from error
         if fresh.token_ids:
-            self._progress.token()
+            self._progress.tokens(fresh)
         taken = self._deliver(fresh, finished)
         self._generation.drop_surplus(taken.surplus_tokens)
         if finished is not None or taken.enough:

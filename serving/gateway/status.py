@@ -13,6 +13,7 @@ from serving.config import Fleet, ModelSettings
 from serving.gateway.census import Census
 from serving.gateway.dialects import Dialect, error_body
 from serving.gateway.failures import Refusal
+from serving.gateway.lines.figures import BatchFigures
 from serving.gateway.metrics import CLASSES, GatewayMetrics
 from serving.gateway.pool import HostView, Pool
 
@@ -27,8 +28,10 @@ class Status:
         census: Census,
         metrics: GatewayMetrics,
         apps: Mapping[str, ASGIApp],
+        figures: BatchFigures,
     ) -> None:
         self._fleet, self._pool, self._census = fleet, pool, census
+        self._figures = figures
         self._metrics, self._apps = metrics, apps
         self._created = int(time.time())
 
@@ -50,7 +53,7 @@ class Status:
         return Response(self._metrics.render(), media_type="text/plain; version=0.0.4")
 
     async def fleet(self, _request: Request) -> Response:
-        """Hosts as they last reported, models with their replicas and load."""
+        """Hosts as they last reported, models with their replicas, load and offer to batch."""
         body = {
             "hosts": [_host(view) for view in self._pool.hosts()],
             "models": [self._load(model.name) for model in self._fleet.models],
@@ -98,6 +101,7 @@ class Status:
             "replicas": self._pool.replicas(model),
             "waiting": {name: self._census.count("waiting", model, name) for name in CLASSES},
             "running": {name: self._census.count("running", model, name) for name in CLASSES},
+            "batch": self._figures.told(model),
         }
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from serving.batches import BatchError, BatchRecord, BodyCheck, CancelAsked, InputLines, InputSize
 from serving.gateway.batches.validating import GivesWay, InputValidation, ValidationStopped
+from serving.gateway.lines.work import Duration
 from tests.batches.samples import ENDPOINT, batch_record, jsonl, line, put, store_in
 from tests.fakes.host import wait_until
 
@@ -24,7 +25,7 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.catalog, self.files = store_in(folder, clock=time.time)  # type: ignore[arg-type]
-        self.expected_s: float | None = None
+        self.expected = Duration(likely_s=1.0, least_s=0.0)
         self.sizes: list[InputSize] = []
         self.check: BodyCheck = lambda _body: None
 
@@ -50,9 +51,9 @@ class Scene:
         async def body_check(_endpoint: str) -> BodyCheck:
             return self.check
 
-        def expected_s(size: InputSize) -> float | None:
+        def expect(size: InputSize, _others: Sequence[BatchRecord]) -> Duration:
             self.sizes.append(size)
-            return self.expected_s
+            return self.expected
 
         made = InputValidation(
             self.catalog,
@@ -60,7 +61,7 @@ class Scene:
             work=self.work,
             models=["small"],
             body_check=body_check,
-            expected_s=expected_s,
+            expect=expect,
         )
         task = asyncio.create_task(made.run())
         try:
@@ -106,19 +107,19 @@ async def test_a_batch_cancelled_before_its_validation_is_still_validated(scene:
     assert (record.status, record.lines) == ("cancelling", 1)
 
 
-async def test_a_batch_that_fits_its_window_is_told_how_long_it_takes(scene: Scene) -> None:
-    scene.expected_s = 120.0
+async def test_a_batch_that_may_fit_its_window_is_told_how_long_it_will_take(scene: Scene) -> None:
+    scene.expected = Duration(likely_s=7200.0, least_s=120.0)
     made = scene.batch(jsonl(line("a"), line("b")))
 
     async with scene.validation():
         record = await scene.ended(made)
 
-    assert (record.status, record.expected_s) == ("in_progress", 120.0)
+    assert (record.status, record.expected_s) == ("in_progress", 7200.0)
     assert [(size.lines, size.max_output_tokens) for size in scene.sizes] == [(2, 10)]
 
 
 async def test_a_batch_that_cannot_finish_in_its_window_is_told(scene: Scene) -> None:
-    scene.expected_s = 7200.0
+    scene.expected = Duration(likely_s=9999.0, least_s=7200.0)
     made = scene.batch(jsonl(line("a")), completion_window="1h")
 
     async with scene.validation():
@@ -136,24 +137,23 @@ async def test_an_input_that_cannot_be_read_fails_its_batch_and_no_other(scene: 
     async with scene.validation():
         first, second = await scene.ended(lost), await scene.ended(good)
 
-    assert [error.code for error in first.errors] == ["input_unreadable"]
+    assert [error.code for error in first.errors] == ["validation_failed"]
     assert second.status == "in_progress"
 
 
-async def test_a_check_that_breaks_leaves_the_batch_and_goes_on_with_others(scene: Scene) -> None:
+async def test_a_check_that_breaks_fails_the_batch_and_goes_on_with_others(scene: Scene) -> None:
     def check(body: bytes) -> BatchError | None:
         if b"break" in body:
             raise RuntimeError("a fault of the check")
         return None
 
     scene.check = check
-    broken = scene.batch(jsonl(line("a", body={"model": "small", "x": "break"})))
+    bad = scene.batch(jsonl(line("a", body={"model": "small", "x": "break"})))
     good = scene.batch(jsonl(line("a")))
 
     async with scene.validation():
+        assert (await scene.ended(bad)).status == "failed"
         assert (await scene.ended(good)).status == "in_progress"
-
-    assert scene.catalog.batch(broken.id).status == "validating"
 
 
 async def test_a_gateway_that_ends_does_not_wait_for_validation(scene: Scene) -> None:

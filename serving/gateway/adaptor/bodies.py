@@ -38,16 +38,17 @@ def body_check(endpoint: str, models: Iterable[ModelSettings]) -> BodyCheck:
             fields = json.loads(raw)
             _check_gateway(fields)
             request = parse(fields)
-            longest = lengths.get(request.model)
-            _check_length(request, longest)
-            sampling_spec(request.to_sampling_params(longest or 1, {}))
+            bound = _bound_tokens(fields, lengths.get(request.model))
+            sampling_spec(request.to_sampling_params(bound, {}))
         except RequestRefused as error:
             return _problem(error.refusal.message, error.refusal.param, error.refusal.code)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return _problem(str(first["msg"]), ".".join(map(str, first["loc"])) or None)
-        except ValueError as error:
-            return _problem(str(error), getattr(error, "parameter", None))
+        except Exception as error:
+            # vLLM's own errors have no common base, and a body that makes its code stumble would
+            # make it stumble at the endpoint too. Either way the line is told why.
+            return _problem(str(error) or type(error).__name__, getattr(error, "parameter", None))
         return None
 
     return check
@@ -65,12 +66,18 @@ def _check_gateway(fields: Mapping[str, Any]) -> None:
             raise _refused(f"{name} needs stored responses, which are off", name)
 
 
-def _check_length(request: Any, longest: int | None) -> None:
-    """Only a bound that leaves no room for a prompt is certain to be refused."""
+def _bound_tokens(fields: Mapping[str, Any], longest: int | None) -> int:
+    """How many tokens the answer may have. A bound above the model's length is refused.
+
+    One that the prompt leaves no room for is found out when the prompt is tokenized.
+    """
     for name in ("max_completion_tokens", "max_tokens"):
-        bound = getattr(request, name, None)
-        if bound is not None and longest is not None and bound > longest:
-            raise _refused(f"{name} is {bound}, the model's length {longest}", name)
+        bound = fields.get(name)
+        if isinstance(bound, int):
+            if longest is not None and bound > longest:
+                raise _refused(f"{name} is {bound}, the model's length {longest}", name)
+            return bound
+    return longest or 1
 
 
 def _refused(message: str, param: str | None) -> RequestRefused:

@@ -1,7 +1,12 @@
-"""Handlers of the Files and Batches API: who asks, and what errors become in an answer."""
+"""Answers of the Files and Batches API: objects made off the event loop, errors in its form."""
 
+import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import msgspec
+import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -21,6 +26,14 @@ _STATUSES: dict[type[BatchesError], tuple[int, str]] = {
     KeyReused: (409, "idempotency_key_reused"),
 }
 
+log = structlog.get_logger(__name__)
+
+
+async def answer_with(make: Callable[[], dict[str, Any]]) -> Response:
+    """The object that `make` makes, in a thread: it may read the disk, and be a long list."""
+    body = await asyncio.to_thread(lambda: msgspec.json.encode(make()))
+    return Response(body, media_type="application/json")
+
 
 def answering(handler: Handler, accounts: Accounts) -> Callable[[Request], Awaitable[Response]]:
     """`handler` for requests with a good key, its errors in OpenAI's form."""
@@ -34,6 +47,9 @@ def answering(handler: Handler, accounts: Accounts) -> Callable[[Request], Await
         except BatchesError as error:
             status, code = _STATUSES.get(type(error), (500, "internal_error"))
             return _refusal(Refusal(status, f"{error.what}. {error.fix}", code))
+        except (OSError, sqlite3.Error) as error:
+            log.exception("batch_storage_failed", path=request.url.path)
+            return _refusal(Refusal(500, f"the storage of batches failed: {error}", "storage"))
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
 

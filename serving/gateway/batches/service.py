@@ -12,7 +12,7 @@ from serving.gateway.accounts import Accounts
 from serving.gateway.batches.answers import Handler, answering
 from serving.gateway.batches.batch_routes import BatchRoutes
 from serving.gateway.batches.file_routes import FileRoutes
-from serving.gateway.batches.validating import ExpectedSeconds, InputValidation
+from serving.gateway.batches.validating import ExpectDuration, InputValidation
 
 SWEEP_EVERY_S = 600.0
 
@@ -29,7 +29,7 @@ class BatchService:
         accounts: Accounts,
         *,
         built: Callable[[], Awaitable[None]],
-        expected_s: ExpectedSeconds,
+        expect: ExpectDuration,
     ) -> None:
         self._fleet, self._accounts, self._built = fleet, accounts, built
         self._catalog = Catalog(state.batch_catalog)
@@ -40,7 +40,7 @@ class BatchService:
             work=state.batch_work,
             models=[model.name for model in fleet.models],
             body_check=self._body_check,
-            expected_s=expected_s,
+            expect=expect,
         )
 
     async def run(self) -> None:

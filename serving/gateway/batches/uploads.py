@@ -49,9 +49,10 @@ async def receive_form(
         if len(block) >= BLOCK_BYTES:
             await asyncio.to_thread(reader.feed, bytes(block))
             block.clear()
+    if received <= limit:
+        await asyncio.to_thread(reader.feed, bytes(block))
     if received > limit or draft.size_bytes > max_file_bytes:
         raise too_large(max_file_bytes)
-    await asyncio.to_thread(reader.feed, bytes(block))
     return reader.form()
 
 

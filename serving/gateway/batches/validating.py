@@ -7,7 +7,7 @@ the batch; whoever runs batches sees it in the catalog.
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -29,13 +29,14 @@ from serving.batches import (
     Validated,
     validate,
 )
+from serving.gateway.lines.work import Duration
 
 WORK_S = 0.001
 """A validating thread works about this long at a time: what a stream may have to wait for it."""
 PAUSE_S = 0.00005
 
-ExpectedSeconds = Callable[[InputSize], float | None]
-"""How long a batch will take; None: that is not known."""
+ExpectDuration = Callable[[InputSize, Sequence[BatchRecord]], Duration]
+"""How long a batch of this size will take behind the others that have not ended."""
 MakeBodyCheck = Callable[[str], Awaitable[BodyCheck]]
 """The check of bodies of an endpoint, once it can be made."""
 
@@ -53,11 +54,11 @@ class InputValidation:
         work: Callable[[str], Path],
         models: Iterable[str],
         body_check: MakeBodyCheck,
-        expected_s: ExpectedSeconds,
+        expect: ExpectDuration,
     ) -> None:
         self._catalog, self._files, self._work = catalog, files, work
         self._models = frozenset(models)
-        self._body_check, self._expected_s = body_check, expected_s
+        self._body_check, self._expect = body_check, expect
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._stopped = threading.Event()
 
@@ -81,8 +82,8 @@ class InputValidation:
             try:
                 await self._settle(batch_id)
             except Exception:
-                # The batch stays as it is, and is taken up when a gateway starts.
-                log.exception("batch_not_validated", batch=batch_id)
+                # The catalog was not to be had: the batch is taken up when a gateway starts.
+                log.exception("batch_not_settled", batch=batch_id)
 
     async def _settle(self, batch_id: str) -> None:
         record = await asyncio.to_thread(self._catalog.batch, batch_id)
@@ -95,9 +96,10 @@ class InputValidation:
             event = await asyncio.to_thread(self._outcome, record, rules)
         except ValidationStopped:
             return
-        except OSError as error:
-            log.exception("batch_input_unreadable", batch=batch_id)
-            event = Failed((BatchError(code="input_unreadable", message=str(error)),))
+        except Exception as error:
+            # Nothing of it has run, and trying again would end the same way.
+            log.exception("batch_validation_failed", batch=batch_id)
+            event = Failed((BatchError(code="validation_failed", message=str(error)),))
         try:
             changed = await asyncio.to_thread(self._catalog.apply, batch_id, event)
         except IllegalTransition as error:  # another gateway was first, and more has happened
@@ -118,12 +120,12 @@ class InputValidation:
             report = validate(content, rules, index, GivesWay(self._stopped))
         if report.size is None:
             return Refused(report.errors)
-        expected_s = self._expected_s(report.size)
-        left_s = record.expires_at - time.time()
-        if expected_s is not None and expected_s > left_s:
-            return Refused((_too_long(record, expected_s),))
+        others = [other for other in self._catalog.open_batches() if other.id != record.id]
+        expected = self._expect(report.size, others)
+        if expected.least_s > record.expires_at - time.time():
+            return Refused((_too_long(record, expected.least_s),))
         index.save(self._work(record.id) / INDEX_NAME)
-        return Validated(report.size.model, report.size.lines, expected_s)
+        return Validated(report.size.model, report.size.lines, report.size, expected.likely_s)
 
 
 class ValidationStopped(Exception):
@@ -146,9 +148,9 @@ class GivesWay:
             self._since = time.perf_counter()
 
 
-def _too_long(record: BatchRecord, expected_s: float) -> BatchError:
+def _too_long(record: BatchRecord, least_s: float) -> BatchError:
     message = (
-        f"the batch would take about {expected_s:.0f} s, longer than what is left of its window of "
-        f"{record.completion_window}; ask for a longer one or make several batches of it"
+        f"the batch takes {least_s:.0f} s at least, and its window of {record.completion_window} "
+        "ends before; ask for a longer one, or make the batch smaller"
     )
     return BatchError(code="window_too_short", message=message, param="completion_window")
