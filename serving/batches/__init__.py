@@ -11,6 +11,7 @@ from serving.batches.errors import (
     IllegalTransition,
     KeyReused,
     NoSuchRecord,
+    NotAnInput,
 )
 from serving.batches.files import Draft, FileStore
 from serving.batches.lifecycle import (
@@ -72,6 +73,7 @@ __all__ = [
     "InputSize",
     "KeyReused",
     "NoSuchRecord",
+    "NotAnInput",
     "Order",
     "Page",
     "Progress",

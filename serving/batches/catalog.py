@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from serving.batches.database import Database
-from serving.batches.errors import FileInUse, KeyReused, NoSuchRecord
+from serving.batches.errors import FileInUse, KeyReused, NoSuchRecord, NotAnInput
 from serving.batches.lifecycle import BatchEvent, after
 from serving.batches.paging import Order, Page, Place, read_page
 from serving.batches.records import TERMINAL, BatchRecord, FileRecord
@@ -103,7 +103,8 @@ class Catalog:
     def create_batch(self, record: BatchRecord) -> BatchRecord:
         """Add a batch; or the one that its idempotency key made before.
 
-        Raises NoSuchRecord if its input file is not there, KeyReused if the key made another batch.
+        Raises NoSuchRecord if its input file is not there, NotAnInput if that is no input, KeyReused
+        if the key made another batch.
         """
         with self._database.transaction() as rows:
             before = rows.execute(
@@ -112,7 +113,9 @@ class Catalog:
             ).fetchone()
             if before is not None:
                 return _same_request(_batch(before[0]), record)
-            self._file(rows, record.input_file_id, record.account)
+            file = self._file(rows, record.input_file_id, record.account)
+            if file.purpose != "batch":
+                raise NotAnInput(file.id, file.purpose)
             rows.execute(
                 "INSERT INTO batches"
                 " (id, account, idempotency_key, input_file_id, status, version, record)"

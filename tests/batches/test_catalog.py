@@ -18,6 +18,7 @@ from serving.batches import (
     IllegalTransition,
     KeyReused,
     NoSuchRecord,
+    NotAnInput,
     Refused,
     Validated,
 )
@@ -133,6 +134,21 @@ def test_a_retried_creation_is_the_same_batch(catalog: Catalog) -> None:
 
     assert (again.id, again.status) == (first.id, "in_progress")
     assert len(catalog.batches().records) == 1
+
+
+def test_a_retried_creation_is_the_same_batch_when_its_input_is_gone_too(catalog: Catalog) -> None:
+    catalog.create_batch(batch_record("batch_1", idempotency_key="k"))
+    catalog.apply("batch_1", Refused((BatchError(code="x", message="y"),)))
+    catalog.remove_file("file-1")
+
+    assert catalog.create_batch(batch_record("batch_2", idempotency_key="k")).id == "batch_1"
+
+
+def test_what_a_batch_wrote_is_no_input(catalog: Catalog) -> None:
+    catalog.put_file(file_record("file-out", purpose="batch_output"))
+
+    with pytest.raises(NotAnInput, match="batch_output"):
+        catalog.create_batch(batch_record(input_file_id="file-out"))
 
 
 def test_a_key_for_another_request_is_refused(catalog: Catalog) -> None:

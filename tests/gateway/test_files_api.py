@@ -1,5 +1,6 @@
 """The Files API, driven by OpenAI's own client."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.batches import Catalog, FileStore
@@ -230,6 +233,21 @@ def test_a_batchs_files_belong_to_whoever_asked_for_the_batch(
     assert ada.files.content(written).read() == b"{}\n"
     with pytest.raises(openai.NotFoundError):
         bob.files.content(written)
+
+
+@pytest.mark.parametrize("fault", [OSError("no space left"), sqlite3.OperationalError("locked")])
+async def test_a_fault_of_the_storage_is_said_in_the_apis_form(fault: Exception) -> None:
+    async def broken(_request: Request, _account: str) -> Response:
+        raise fault
+
+    route = Route("/v1/files", answering(broken, Accounts([], batch_key="k")))
+    transport = httpx.ASGITransport(Starlette(routes=[route]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        answer = await http.get("/v1/files")
+
+    assert answer.status_code == 500
+    check_form("ErrorResponse", answer.json())
+    assert str(fault) in answer.json()["error"]["message"]
 
 
 # --- the limit of size, with a small one -------------------------------------------------------

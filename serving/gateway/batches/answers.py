@@ -10,7 +10,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from serving.batches import FileInUse, IllegalTransition, KeyReused, NoSuchRecord
+from serving.batches import FileInUse, IllegalTransition, KeyReused, NoSuchRecord, NotAnInput
 from serving.batches.errors import BatchesError
 from serving.gateway.accounts import Accounts
 from serving.gateway.dialects import error_body
@@ -23,6 +23,7 @@ _STATUSES: dict[type[BatchesError], tuple[int, str]] = {
     NoSuchRecord: (404, "not_found"),
     IllegalTransition: (409, "conflict"),
     FileInUse: (409, "file_in_use"),
+    NotAnInput: (400, "invalid_value"),
     KeyReused: (409, "idempotency_key_reused"),
 }
 

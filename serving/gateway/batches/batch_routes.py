@@ -33,7 +33,6 @@ class BatchRoutes:
         """`POST /v1/batches`. With an `Idempotency-Key`, again: the same batch as before."""
         key = read_idempotency_key(request.headers.get("idempotency-key"))
         record = _new_record(read_batch(await _read_body(request)), account, key)
-        await self._check_input(record)
         kept = await asyncio.to_thread(self._catalog.create_batch, record)
         if kept.id == record.id:
             self._created(kept.id)
@@ -64,14 +63,6 @@ class BatchRoutes:
         return await answer_with(
             lambda: batch_object(self._catalog.apply(batch_id, CancelAsked(), account=account))
         )
-
-    async def _check_input(self, record: BatchRecord) -> None:
-        file = await asyncio.to_thread(
-            self._catalog.file, record.input_file_id, account=record.account
-        )
-        if file.purpose != "batch":
-            message = f"the purpose of {file.id} is {file.purpose}; an input's is batch"
-            raise refused(message, "input_file_id", "invalid_value")
 
 
 def _new_record(asked: BatchAsked, account: str, key: str | None) -> BatchRecord:
