@@ -24,7 +24,7 @@ from benchmarks.setting import Setting
 from benchmarks.workspace import Workspace
 from serving.config import Fleet
 
-ROWS = 320
+ROWS = 256
 _ANSWER_TOKENS = (64, 160)
 _EXACT_ROWS = 160
 _EXACT_TOKENS = (16, 96)
