@@ -14,7 +14,7 @@ from tests.end_to_end.pool import Pool, until
 
 pytestmark = pytest.mark.vllm
 
-ROWS = 24
+ROWS = 32
 TOKENS = 64
 LIMIT_S = 300.0
 
