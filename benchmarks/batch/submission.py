@@ -73,16 +73,20 @@ class BatchClient:
 
     def wait_completed(self, submitted: Submitted, limit_s: float) -> float:
         """When the batch was seen to be completed. Raises BenchmarkUnable if it ends otherwise."""
+        batch = self.wait_ended(submitted, limit_s)
+        ended_at = time.time()
+        if batch.status != "completed":
+            raise _failed(batch)
+        return ended_at
 
-        def completed() -> float | None:
+    def wait_ended(self, submitted: Submitted, limit_s: float) -> Batch:
+        """The batch once it has ended, however."""
+
+        def ended() -> Batch | None:
             batch = self._retrieved_slowly(submitted)
-            if batch.status not in ENDED:
-                return None
-            if batch.status != "completed":
-                raise _failed(batch)
-            return time.time()
+            return batch if batch.status in ENDED else None
 
-        return self._patiently(completed, f"{submitted.batch_id} is completed", limit_s)
+        return self._patiently(ended, f"{submitted.batch_id} has ended", limit_s)
 
     def seen(self, submitted: Submitted) -> Batch | None:
         """The batch as it is now; None while the gateway is away."""
@@ -93,12 +97,8 @@ class BatchClient:
 
     def cancel(self, submitted: Submitted, limit_s: float) -> None:
         """Cancel the batch and wait until that is done."""
-
-        def cancelled() -> bool | None:
-            return self._retrieved_slowly(submitted).status in ENDED or None
-
         self._openai.batches.cancel(submitted.batch_id)
-        self._patiently(cancelled, f"{submitted.batch_id} is cancelled", limit_s)
+        self.wait_ended(submitted, limit_s)
 
     def result_lines(self, submitted: Submitted) -> list[bytes]:
         """The lines of its output file and of its error file."""
