@@ -18,6 +18,7 @@ from serving.config import StateFolder
 Benchmark = Callable[[Setting], list[Row]]
 
 _BENCHMARKS = {
+    "batch": "benchmarks.batch:measure",
     "calibrate": "benchmarks.calibration:measure",
     "coserve": "benchmarks.coserve:measure",
     "failover": "benchmarks.failover:measure",

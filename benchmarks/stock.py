@@ -1,4 +1,7 @@
-"""The stock server: what vLLM offers for one model, with the settings of a registry entry."""
+"""vLLM's own programs for one model: the stock server, with the settings of a registry entry.
+
+What other programs of vLLM are given too is `engine_options` and `stock_environment`.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -34,37 +37,43 @@ class StockServer:
         return Server(self._command(), log, self._environment())
 
     def _command(self) -> list[str]:
-        model = self.model
-        options: dict[str, object] = {
-            "--served-model-name": model.name,
-            "--port": self._port,
-            "--host": "127.0.0.1",
-            "--dtype": model.dtype,
-            "--max-model-len": model.max_model_len,
-            "--max-num-seqs": model.slots,
-            "--kv-cache-memory-bytes": int(model.kv_cache_gib * _GIB),
-        }
-        checkpoint = checkpoint_path(model, self._workspace.prepared)
         # Not `vllm serve`: that asks for the version of a package `vllm`, which on CPU has another
         # name, and ends. It would start this very module.
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-        command += ["--model", str(checkpoint)]
-        for option, value in options.items():
-            command += [option, str(value)]
-        command += self._options
-        return command + (["--enforce-eager"] if self._on_cpu() else [])
+        command += ["--port", str(self._port), "--host", "127.0.0.1"]
+        return command + engine_options(self._workspace, self.model, self._host) + self._options
 
     def _environment(self) -> dict[str, str]:
-        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-        if not self._on_cpu():
-            devices = ",".join(map(str, self._host.devices))
-            pinned = {"CUDA_VISIBLE_DEVICES": devices} if devices else {}
-        else:
-            pinned = {
-                "VLLM_CPU_OMP_THREADS_BIND": self._host.cpu_cores,
-                "TORCHDYNAMO_DISABLE": "1",  # as on our hosts: nothing is compiled on CPU
-            }
-        return self._workspace.environment(**quiet, **pinned)
+        return stock_environment(self._workspace, self._host)
 
-    def _on_cpu(self) -> bool:
-        return self._host.accelerator == "cpu"
+
+def engine_options(workspace: Workspace, model: ModelSettings, host: HostSettings) -> list[str]:
+    """Options of vLLM's command lines for an engine of `model` as on `host`."""
+    options: dict[str, object] = {
+        "--model": checkpoint_path(model, workspace.prepared),
+        "--served-model-name": model.name,
+        "--dtype": model.dtype,
+        "--max-model-len": model.max_model_len,
+        "--max-num-seqs": model.slots,
+        "--kv-cache-memory-bytes": int(model.kv_cache_gib * _GIB),
+    }
+    command = [str(word) for option in options.items() for word in option]
+    return command + (["--enforce-eager"] if _on_cpu(host) else [])
+
+
+def stock_environment(workspace: Workspace, host: HostSettings) -> dict[str, str]:
+    """The environment of a program of vLLM's, on the accelerator and cores of `host`."""
+    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+    if not _on_cpu(host):
+        devices = ",".join(map(str, host.devices))
+        pinned = {"CUDA_VISIBLE_DEVICES": devices} if devices else {}
+    else:
+        pinned = {
+            "VLLM_CPU_OMP_THREADS_BIND": host.cpu_cores,
+            "TORCHDYNAMO_DISABLE": "1",  # as on our hosts: nothing is compiled on CPU
+        }
+    return workspace.environment(**quiet, **pinned)
+
+
+def _on_cpu(host: HostSettings) -> bool:
+    return host.accelerator == "cpu"

@@ -20,8 +20,8 @@ def bench(
         str,
         typer.Argument(
             help="Which: `loop`, the whole loop, `swap`, hotswaps, `coserve`, both classes, "
-            "`reaction`, to bursts, `failover`, of killed hosts, `calibrate`, the simulator, or "
-            "`plan`, the planner alone."
+            "`batch`, files, `reaction`, to bursts, `failover`, of killed hosts, `calibrate`, the "
+            "simulator, or `plan`, the planner alone."
         ),
     ],
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
