@@ -14,7 +14,7 @@ import msgspec
 
 from orchestration.batch.asks import Ask, Outcome
 from orchestration.batch.offers import Offer, offer_of
-from orchestration.batch.verdict import Busy, verdict
+from orchestration.batch.verdict import AWAY_PAUSE_S, Busy, verdict
 
 CONNECT_S = 10.0
 LONGEST_WAIT_S = 3600.0
@@ -54,7 +54,7 @@ class Asker:
             ) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise Busy(_away(error)) from error
+            raise Busy(_away(error), longest_pause_s=AWAY_PAUSE_S) from error
         heard = {name.lower(): value for name, value in answer.headers.items()}
         outcome = verdict(ask, answer.status, body, heard)
         return msgspec.structs.replace(outcome, seconds=round(time.monotonic() - began, 3))

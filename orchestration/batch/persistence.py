@@ -8,10 +8,9 @@ import random
 from collections.abc import Awaitable, Callable
 
 from orchestration.batch.asks import Outcome
-from orchestration.batch.verdict import Busy, Faulty
+from orchestration.batch.verdict import LONGEST_PAUSE_S, Busy, Faulty
 
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 10.0
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -30,7 +29,8 @@ async def persist(
         except Busy as busy:
             waits += 1
             note(busy.why)
-            await pause(max(pause_s(waits), min(busy.retry_after_s, LONGEST_PAUSE_S)))
+            wanted_s = max(pause_s(waits), busy.retry_after_s)
+            await pause(min(wanted_s, busy.longest_pause_s))
         except Faulty as fault:
             faults += 1
             if faults >= fault.attempts:

@@ -15,15 +15,21 @@ BUSY_STATUSES = frozenset({401, 403, 408, 429, 503, 504})
 FAULT_ATTEMPTS: Mapping[int, int] = {502: 10}
 """502: attempt after attempt failed on engine hosts, which may be restarting."""
 OTHER_FAULT_ATTEMPTS = 3
+LONGEST_PAUSE_S = 10.0
+AWAY_PAUSE_S = 1.0
+"""A gateway that is gone refuses at no cost, and has work for its engines the moment it is back."""
 _SAID = 300
 
 
 class Busy(Exception):  # control flow of the row's own loop; never leaves it
-    """The request is not taken now."""
+    """The request is not taken now; asked again after `longest_pause_s` at the latest."""
 
-    def __init__(self, why: str, retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self, why: str, retry_after_s: float = 0.0, longest_pause_s: float = LONGEST_PAUSE_S
+    ) -> None:
         super().__init__(why)
         self.why, self.retry_after_s = why, retry_after_s
+        self.longest_pause_s = longest_pause_s
 
 
 class Faulty(Exception):  # control flow of the row's own loop; never leaves it

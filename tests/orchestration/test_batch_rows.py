@@ -18,7 +18,7 @@ from orchestration.batch.ordering import by_prefix
 from orchestration.batch.persistence import persist
 from orchestration.batch.progress import Progress
 from orchestration.batch.rows import RowsEngine
-from orchestration.batch.verdict import Busy, Faulty, verdict
+from orchestration.batch.verdict import AWAY_PAUSE_S, Busy, Faulty, verdict
 from orchestration.batch.window import Window, places
 from tests.orchestration.building import a_model
 from tests.orchestration.gateway import FakeGateway, fake_gateway
@@ -300,9 +300,10 @@ def test_an_answer_that_is_none_is_a_fault_and_a_break_in_it_does_not_break_the_
     assert bytes(verdict(an_ask(1), 413, b"too\nlarge", {}).body) == b'"too\\nlarge"'
 
 
-async def test_the_gateway_says_how_long_to_wait() -> None:
+async def test_the_gateway_says_how_long_to_wait_and_is_soon_asked_again_when_it_was_away() -> None:
     pauses: list[float] = []
-    results: list[Exception | None] = [Busy("no", 7.0), Busy("no", 99.0), None]
+    away = [Busy("away", longest_pause_s=AWAY_PAUSE_S)] * 20
+    results: list[Exception | None] = [Busy("no", 7.0), Busy("no", 99.0), *away, None]
 
     async def attempt() -> Outcome:
         result = results.pop(0)
@@ -316,7 +317,8 @@ async def test_the_gateway_says_how_long_to_wait() -> None:
     outcome = await persist(attempt, lambda _: None, pause=pause)
 
     assert outcome.ok
-    assert pauses == [7.0, 10.0]
+    assert pauses[:2] == [7.0, 10.0]
+    assert max(pauses[2:]) == AWAY_PAUSE_S
 
 
 def test_an_offer_counts_the_replicas_that_serve() -> None:
