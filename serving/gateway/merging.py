@@ -48,15 +48,13 @@ def merged(
 
 def joined(portions: Sequence[Tokens]) -> Tokens:
     """Tokens that followed each other as one."""
-    logprobs: list[TokenLogprobs] | None = []
+    logprobs: list[TokenLogprobs] = []
     for portion in portions:
-        if portion.logprobs is None:
-            logprobs = None
-            break
-        logprobs += portion.logprobs
+        logprobs += portion.logprobs or []
+    complete = all(portion.logprobs is not None for portion in portions)
     return Tokens(
         token_ids=[token for portion in portions for token in portion.token_ids],
-        logprobs=logprobs,
+        logprobs=logprobs if complete else None,
         prompt_logprobs=next((p.prompt_logprobs for p in portions if p.prompt_logprobs), None),
         cached_tokens=next(
             (p.cached_tokens for p in portions if p.cached_tokens is not None), None

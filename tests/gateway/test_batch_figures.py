@@ -114,7 +114,15 @@ def test_nothing_is_ruled_out_by_a_rate_that_nobody_measured() -> None:
     ahead=st.floats(0, 1e8),
 )
 def test_the_least_is_never_above_the_likely(
-    lines, prompt, per_line, unbounded, replicas, rate, most, mean, ahead
+    lines: int,
+    prompt: float,
+    per_line: int,
+    unbounded: int,
+    replicas: int,
+    rate: float,
+    most: float | None,
+    mean: float | None,
+    ahead: float,
 ) -> None:
     unbounded = min(lines, unbounded)
     volume = Volume(lines, prompt, (lines - unbounded) * per_line, unbounded)

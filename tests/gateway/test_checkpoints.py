@@ -28,7 +28,12 @@ def remembered(stage: Stage) -> tuple[list[int], list[GenerateRequest]]:
     tokens = stage.tokenizer.encode(TEXT)
     seen: list[GenerateRequest] = []
     script = [*tokens, stage.tokenizer.eos_token_id]
-    stage.answer(lambda request: seen.append(request) or script)
+
+    def answer(request: GenerateRequest) -> list[int]:
+        seen.append(request)
+        return script
+
+    stage.answer(answer)
     return tokens, seen
 
 

@@ -19,6 +19,7 @@ from serving.gateway.lines.company import Company
 from serving.gateway.lines.partials import Checkpoint, Partials
 from serving.gateway.lines.suspicion import GOT_ON_TOKENS, INNOCENT, MOST_DEATHS, Suspicion
 from serving.gateway.pool import Pool
+from serving.gateway.streams import HostStreams
 from serving.wire import Admitted, Finished, GenerateRequest, SamplingSpec, Tokens
 from tests.fakes.host import ListSink
 from tests.gateway.test_attempts import Sink
@@ -97,7 +98,7 @@ def test_a_stream_that_went_on_meets_the_next_death_in_its_own_company() -> None
 # ---------------------------------------------------------------- a fleet with poison in its work
 
 
-class MortalStreams:
+class MortalStreams(HostStreams):
     """Engines that compute a token of everything in turn, and die of what a test calls poison."""
 
     def __init__(self, pool: Pool, poison: dict[str, int]) -> None:
@@ -139,7 +140,7 @@ class Fleet:
             self.streams,
             census,
             waits,
-            partials=self.partials,  # type: ignore[arg-type]
+            partials=self.partials,
         )
 
     async def run(self, name: str) -> str:
