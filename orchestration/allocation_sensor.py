@@ -1,8 +1,8 @@
 """The allocation sensor: watches fleet and traffic, asks for a run when a move is worth it.
 
-The daemon looks at sensors every five seconds. A tick therefore waits inside itself: it ends at
-once when there is something to ask for, and after `TICK_S` otherwise, far below the minute that
-the daemon allows a tick. It is also how long the code server may take to stop.
+A tick waits inside itself: it ends at once when there is something to ask for, and after `TICK_S`
+otherwise, far below the minute that the daemon allows a tick. It is also how long the code server
+may take to stop.
 """
 
 import time

@@ -1,7 +1,8 @@
 """The batch sensor: every batch of the Batch API becomes a partition, and has a run until it ends.
 
 It looks at open batches only and does no work of theirs: also a batch that is cancelled or has
-expired is ended by a run. A tick is a few reads, so it holds the allocation sensor up for no time.
+expired is ended by a run. A tick with nothing to ask for waits for a batch to change, so a batch
+has its run soon after it was validated.
 """
 
 import time
@@ -26,6 +27,8 @@ from orchestration.batch.claim import is_claimed
 from orchestration.installation import Installation
 from serving.batches import BatchError, BatchRecord, CancelAsked, Catalog, Failed
 
+TICK_S = 5.0
+LOOK_EVERY_S = 0.25
 PARTITION_TAG = "dagster/partition"
 DONE_TAG = "turntable/lines_done"
 """On the run of a batch: how many lines were done when it was asked for."""
@@ -46,8 +49,10 @@ _STATES: dict[dg.DagsterRunStatus, RunState] = {
 UNDER_WAY = [status for status, state in _STATES.items() if state in {"queued", "started"}]
 
 
-def batch_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """The sensor over `job`."""
+def batch_sensor(
+    job: UnresolvedAssetJobDefinition, *, tick_s: float = TICK_S
+) -> dg.SensorDefinition:
+    """The sensor over `job`; a tick with nothing to ask for lasts `tick_s`."""
 
     @dg.sensor(
         name="batch_sensor",
@@ -60,16 +65,31 @@ def batch_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     def sensor(
         context: dg.SensorEvaluationContext, installation: Installation
     ) -> dg.SensorResult | dg.SkipReason:
-        path = installation.state.batch_catalog
-        if not path.exists():
-            return dg.SkipReason("there are no batches")
-        catalog = Catalog(path)
+        end = time.monotonic() + tick_s
+        catalog = Catalog(installation.state.batch_catalog)
         try:
-            return _tick(context.instance, installation, catalog)
+            while True:
+                seen = _seen(catalog)
+                result = _tick(context.instance, installation, catalog)
+                if isinstance(result, dg.SensorResult) or not _changed(catalog, seen, end):
+                    return result
         finally:
             catalog.close()
 
     return sensor
+
+
+def _seen(catalog: Catalog) -> list[tuple[str, str]]:
+    return [(record.id, record.status) for record in catalog.open_batches()]
+
+
+def _changed(catalog: Catalog, seen: list[tuple[str, str]], end: float) -> bool:
+    """Wait until open batches are others than `seen`, or `end`; whether the former."""
+    while time.monotonic() < end:
+        time.sleep(LOOK_EVERY_S)
+        if _seen(catalog) != seen:
+            return True
+    return False
 
 
 def _tick(

@@ -139,6 +139,7 @@ def _answered(
         base_url=f"http://{fleet.gateway.address}:{fleet.gateway.port}",
         api_key=state.token(BATCH_ACCOUNT),
         name=record.id,
+        account=record.account,
         due_at=record.expires_at,
         request_s=config.request_s,
     )

@@ -31,6 +31,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     name: str
     """Of the work they are of, such as a batch's id: requests are named by it."""
+    account: str = ""
+    """Whose work it is; empty: Turntable's own."""
     due_at: float | None = None
     """Unix seconds; the gateway protects work that is nearly due."""
     request_s: float = LONGEST_WAIT_S
@@ -90,6 +92,8 @@ def headers_of(ask: Ask, terms: Terms, now: float) -> dict[str, str]:
         "x-turntable-checkpoint": f"{terms.name}/{ask.key}",
         "x-turntable-wait-s": f"{min(left_s, LONGEST_WAIT_S):.0f}",
     }
+    if terms.account:
+        headers["x-turntable-account"] = terms.account
     if terms.due_at is not None:
         headers["x-turntable-deadline-s"] = f"{left_s:.0f}"
     return headers

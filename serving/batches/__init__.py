@@ -11,6 +11,7 @@ from serving.batches.errors import (
     IllegalTransition,
     KeyReused,
     NoSuchRecord,
+    NotAnInput,
 )
 from serving.batches.files import Draft, FileStore
 from serving.batches.lifecycle import (
@@ -34,13 +35,14 @@ from serving.batches.records import (
     BatchRecord,
     BatchStatus,
     FileRecord,
+    InputSize,
     Purpose,
     Usage,
     new_batch_id,
     new_file_id,
     result_file_id,
 )
-from serving.batches.validation import BodyCheck, InputSize, Report, Rules, validate
+from serving.batches.validation import BodyCheck, Report, Rules, validate
 from serving.batches.window import window_s
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "InputSize",
     "KeyReused",
     "NoSuchRecord",
+    "NotAnInput",
     "Order",
     "Page",
     "Progress",

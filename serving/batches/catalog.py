@@ -13,18 +13,20 @@ from pathlib import Path
 import msgspec
 
 from serving.batches.database import Database
-from serving.batches.errors import FileInUse, KeyReused, NoSuchRecord
+from serving.batches.errors import FileInUse, KeyReused, NoSuchRecord, NotAnInput
 from serving.batches.lifecycle import BatchEvent, after
-from serving.batches.paging import Order, Page
-from serving.batches.records import TERMINAL, BatchRecord, FileRecord
+from serving.batches.paging import Order, Page, Place, read_page
+from serving.batches.records import TERMINAL, BatchError, BatchRecord, FileRecord
 
 LISTED_ERRORS = 100
-"""Errors of a batch that lists carry; the batch itself, asked for alone, has all of them."""
+"""Errors of a batch that lists carry; the batch itself, asked for alone, has all of them. They are
+kept apart, or a list of bad batches would be read as gigabytes."""
 _ENDED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
 _encode = msgspec.json.Encoder().encode
 _file = msgspec.json.Decoder(FileRecord).decode
 _batch = msgspec.json.Decoder(BatchRecord).decode
+_errors = msgspec.json.Decoder(tuple[BatchError, ...]).decode
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -75,8 +77,8 @@ class Catalog:
         where = "(expires_at IS NULL OR expires_at > ?) AND (? IS NULL OR purpose = ?)"
         given = (self._now(), purpose, purpose)
         with self._database.reading() as rows:
-            found = _page(rows, "file", account, after_id, limit, order, where, given)
-        return Page(tuple(_file(row) for row in found[:limit]), len(found) > limit)
+            place = Place(account, after_id, limit, order)
+            return read_page(rows, "file", place, _file, where, given)
 
     def remove_file(self, file_id: str, *, account: str | None = None) -> None:
         """Forget a file. Raises NoSuchRecord, or FileInUse if a batch still reads it."""
@@ -103,7 +105,8 @@ class Catalog:
     def create_batch(self, record: BatchRecord) -> BatchRecord:
         """Add a batch; or the one that its idempotency key made before.
 
-        Raises NoSuchRecord if its input file is not there, KeyReused if the key made another batch.
+        Raises NoSuchRecord if its input file is not there, NotAnInput if that is no input,
+        KeyReused if the key made another batch.
         """
         with self._database.transaction() as rows:
             before = rows.execute(
@@ -112,7 +115,9 @@ class Catalog:
             ).fetchone()
             if before is not None:
                 return _same_request(_batch(before[0]), record)
-            self._file(rows, record.input_file_id, record.account)
+            file = self._file(rows, record.input_file_id, record.account)
+            if file.purpose != "batch":
+                raise NotAnInput(file.id, file.purpose)
             rows.execute(
                 "INSERT INTO batches"
                 " (id, account, idempotency_key, input_file_id, status, version, record)"
@@ -144,8 +149,8 @@ class Catalog:
     ) -> Page[BatchRecord]:
         """A page of batches. Raises NoSuchRecord for an unknown `after_id`."""
         with self._database.reading() as rows:
-            found = _page(rows, "batch", account, after_id, limit, order, "TRUE", ())
-        return Page(tuple(_listed(row) for row in found[:limit]), len(found) > limit)
+            place = Place(account, after_id, limit, order)
+            return read_page(rows, "batch", place, _batch)
 
     def open_batches(self) -> list[BatchRecord]:
         """Batches that have not ended, oldest first."""
@@ -165,8 +170,9 @@ class Catalog:
             changed = after(record, event, self._now())
             if changed != record:
                 rows.execute(
-                    "UPDATE batches SET status = ?, version = ?, record = ? WHERE id = ?",
-                    (changed.status, _next_version(rows), _encode(changed), batch_id),
+                    "UPDATE batches SET status = ?, version = ?, record = ?, errors = ?"
+                    " WHERE id = ?",
+                    (changed.status, _next_version(rows), *_apart(changed), batch_id),
                 )
         return changed
 
@@ -177,7 +183,7 @@ class Catalog:
                 "SELECT version, record FROM batches WHERE version > ? ORDER BY version LIMIT ?",
                 (version, limit),
             ).fetchall()
-        return [Change(row[0], _listed(row[1])) for row in found]
+        return [Change(row[0], _batch(row[1])) for row in found]
 
     def _file(self, rows: sqlite3.Connection, file_id: str, account: str | None) -> FileRecord:
         found = rows.execute("SELECT record FROM files WHERE id = ?", (file_id,)).fetchone()
@@ -195,11 +201,13 @@ class Catalog:
 
 
 def _found_batch(rows: sqlite3.Connection, batch_id: str, account: str | None) -> BatchRecord:
-    found = rows.execute("SELECT record FROM batches WHERE id = ?", (batch_id,)).fetchone()
+    found = rows.execute("SELECT record, errors FROM batches WHERE id = ?", (batch_id,)).fetchone()
     record = None if found is None else _batch(found[0])
     if record is None or account not in {None, record.account}:
         raise NoSuchRecord("batch", batch_id)
-    return record
+    if found[1] is None:
+        return record
+    return msgspec.structs.replace(record, errors=_errors(found[1]))
 
 
 def _next_version(rows: sqlite3.Connection) -> int:
@@ -207,9 +215,12 @@ def _next_version(rows: sqlite3.Connection) -> int:
     return int(highest) + 1
 
 
-def _listed(row: bytes) -> BatchRecord:
-    record = _batch(row)
-    return msgspec.structs.replace(record, errors=record.errors[:LISTED_ERRORS])
+def _apart(record: BatchRecord) -> tuple[bytes, bytes | None]:
+    """The columns `record` and `errors`: the latter has all, if the former would be too long."""
+    if len(record.errors) <= LISTED_ERRORS:
+        return _encode(record), None
+    listed = msgspec.structs.replace(record, errors=record.errors[:LISTED_ERRORS])
+    return _encode(listed), _encode(record.errors)
 
 
 _ASKED = ("input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after_s")
@@ -219,34 +230,3 @@ def _same_request(before: BatchRecord, again: BatchRecord) -> BatchRecord:
     if any(getattr(before, name) != getattr(again, name) for name in _ASKED):
         raise KeyReused(str(again.idempotency_key), before.id)
     return before
-
-
-def _page(
-    rows: sqlite3.Connection,
-    kind: str,
-    account: str | None,
-    after_id: str | None,
-    limit: int,
-    order: Order,
-    where: str,
-    given: tuple[object, ...],
-) -> list[bytes]:
-    """The rows of a page, and one more if there is."""
-    table = {"file": "files", "batch": "batches"}[kind]
-    beyond, direction = ("<", "DESC") if order == "desc" else (">", "ASC")
-    begin = None
-    if after_id is not None:
-        mine = (after_id, account, account)
-        begin = rows.execute(
-            f"SELECT seq FROM {table} WHERE id = ? AND (? IS NULL OR account = ?)",  # noqa: S608 - constants
-            mine,
-        ).fetchone()
-        if begin is None:
-            raise NoSuchRecord(kind, after_id)
-        begin = begin[0]
-    found = rows.execute(
-        f"SELECT record FROM {table} WHERE (? IS NULL OR account = ?) AND"  # noqa: S608 - constants
-        f" (? IS NULL OR seq {beyond} ?) AND {where} ORDER BY seq {direction} LIMIT ?",
-        (account, account, begin, begin, *given, limit + 1),
-    ).fetchall()
-    return [row[0] for row in found]

@@ -34,6 +34,7 @@ CREATE TABLE batches (
     status TEXT NOT NULL,
     version INTEGER NOT NULL,
     record BLOB NOT NULL,
+    errors BLOB,
     UNIQUE (account, idempotency_key)
 );
 CREATE INDEX batches_by_version ON batches (version);

@@ -43,6 +43,18 @@ class KeyReused(BatchesError):
         self.batch_id = batch_id
 
 
+class NotAnInput(BatchesError):
+    """A file has another purpose than being the input of a batch."""
+
+    def __init__(self, file_id: str, purpose: str) -> None:
+        super().__init__(
+            f"the purpose of {file_id} is {purpose}; an input's is batch",
+            where="catalog of batches",
+            fix="Upload the input with the purpose batch.",
+        )
+        self.file_id, self.purpose = file_id, purpose
+
+
 class FileInUse(BatchesError):
     """A file cannot go while a batch reads it."""
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from serving.batches.errors import IllegalTransition
-from serving.batches.records import BatchError, BatchRecord, BatchStatus, Usage
+from serving.batches.records import BatchError, BatchRecord, BatchStatus, InputSize, Usage
 
 
 class Validated(msgspec.Struct, frozen=True):
@@ -27,6 +27,7 @@ class Validated(msgspec.Struct, frozen=True):
 
     model: str
     lines: int
+    size: InputSize | None = None
     expected_s: float | None = None
 
 
@@ -142,7 +143,7 @@ def _fits(record: BatchRecord, event: BatchEvent) -> bool:
 
 
 def _validated(record: BatchRecord, event: Validated, now: int) -> dict[str, Any]:
-    known = {"model": event.model, "lines": event.lines, "expected_s": event.expected_s}
+    known = msgspec.structs.asdict(event)
     if record.status == "cancelling":
         return known
     return {**known, "status": "in_progress", "in_progress_at": now}

@@ -71,6 +71,19 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.input_tokens + self.output_tokens
 
 
+class InputSize(msgspec.Struct, frozen=True, kw_only=True):
+    """How much work an input is, as far as that shows before it runs."""
+
+    model: str
+    lines: int
+    body_bytes: int
+    """Of all lines; what is said to the model is a part of it."""
+    max_output_tokens: int
+    """Sum over the lines that bound their output."""
+    unbounded_lines: int
+    """Lines that do not."""
+
+
 class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A batch. Times are Unix seconds; one that is None has not come."""
 
@@ -102,8 +115,10 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The one model of all lines; known once it is validated."""
     lines: int = 0
     """Lines of the input; 0 until it is validated."""
+    size: InputSize | None = None
+    """How much work it is; known once it is validated."""
     expected_s: float | None = None
-    """How long it was expected to take when it was validated."""
+    """How long it was expected to take when it was validated; None: nobody could say."""
     completed: int = 0
     """Lines that were answered."""
     failed: int = 0

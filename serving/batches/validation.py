@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from serving.batches.lines import IndexWriter
-from serving.batches.records import BatchError
+from serving.batches.records import BatchError, InputSize
 
 MAX_LINES = 50_000
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -29,19 +29,6 @@ class Rules(msgspec.Struct, frozen=True):
     endpoint: str
     models: frozenset[str]
     check_body: BodyCheck
-
-
-class InputSize(msgspec.Struct, frozen=True, kw_only=True):
-    """How much work an input is, as far as that shows before it runs."""
-
-    model: str
-    lines: int
-    body_bytes: int
-    """Of all lines; what is said to the model is a part of it."""
-    max_output_tokens: int
-    """Sum over the lines that bound their output."""
-    unbounded_lines: int
-    """Lines that do not."""
 
 
 class Report(msgspec.Struct, frozen=True):

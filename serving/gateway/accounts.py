@@ -12,6 +12,8 @@ from serving.config import BATCH_ACCOUNT, ApiKey
 from serving.gateway.failures import Refusal, RequestRefused
 
 _BEARER = b"bearer "
+ON_BEHALF_HEADER = "x-turntable-account"
+"""Whose work a request of Turntable's own batch work is; nobody else's may say it."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,17 @@ class Accounts:
     def __init__(self, keys: Iterable[ApiKey], *, batch_key: str) -> None:
         self._by_hash = {key.sha256: Account(key.name, key.weight) for key in keys}
         self._open = not self._by_hash
-        self._by_hash[sha256(batch_key.encode()).hexdigest()] = Account(BATCH_ACCOUNT, 1.0)
+        self._by_name = {account.name: account for account in self._by_hash.values()}
+        self._own = Account(BATCH_ACCOUNT, 1.0)
+        self._by_hash[sha256(batch_key.encode()).hexdigest()] = self._own
 
     def of(self, headers: Mapping[bytes, bytes]) -> Account:
         """The account of a request with these headers. Raises RequestRefused (401)."""
         key = _key(headers)
         account = None if key is None else self._by_hash.get(sha256(key).hexdigest())
+        if account is self._own:
+            behalf = headers.get(ON_BEHALF_HEADER.encode(), b"").decode(errors="replace")
+            return self._by_name.get(behalf, account)
         if account is not None:
             return account
         if self._open:

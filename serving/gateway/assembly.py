@@ -10,10 +10,10 @@ import structlog
 from starlette.types import ASGIApp
 
 from analytics.events import RequestEnded
-from serving.batches import InputSize
 from serving.config import BATCH_ACCOUNT, Fleet, ModelSettings, StateFolder
 from serving.gateway.accounts import Accounts
 from serving.gateway.attempts import AttemptRunner
+from serving.gateway.batches.expecting import expected_duration
 from serving.gateway.batches.service import BatchService
 from serving.gateway.census import Census, EventSink
 from serving.gateway.commands import HostCommands
@@ -23,7 +23,6 @@ from serving.gateway.front import front
 from serving.gateway.gaps import TokenGaps
 from serving.gateway.lines.figures import BatchFigures
 from serving.gateway.lines.partials import Partials
-from serving.gateway.lines.work import Volume
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.pool import Pool
 from serving.gateway.status import Status
@@ -105,7 +104,7 @@ async def running_gateway(
             state,
             accounts,
             built=lambda: asyncio.shield(built),
-            expected_s=lambda size: _least_s(figures, size),
+            expect=lambda size, others: expected_duration(size, others, figures.duration),
         )
         always = (
             watch.run(),
@@ -124,14 +123,6 @@ async def running_gateway(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _least_s(figures: BatchFigures, size: InputSize) -> float | None:
-    """What no batch of this size can be faster than; None: that is not known."""
-    volume = Volume.of_text(
-        size.lines, size.body_bytes, size.max_output_tokens, size.unbounded_lines
-    )
-    return figures.duration(size.model, volume).least_s or None
 
 
 def _say_why_it_ended(task: asyncio.Task[None]) -> None:

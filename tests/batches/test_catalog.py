@@ -1,8 +1,8 @@
 """The catalog: records that processes share."""
 
-import multiprocessing
-import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from serving.batches import (
     IllegalTransition,
     KeyReused,
     NoSuchRecord,
+    NotAnInput,
     Refused,
     Validated,
 )
@@ -135,6 +136,21 @@ def test_a_retried_creation_is_the_same_batch(catalog: Catalog) -> None:
     assert len(catalog.batches().records) == 1
 
 
+def test_a_retried_creation_is_the_same_batch_when_its_input_is_gone_too(catalog: Catalog) -> None:
+    catalog.create_batch(batch_record("batch_1", idempotency_key="k"))
+    catalog.apply("batch_1", Refused((BatchError(code="x", message="y"),)))
+    catalog.remove_file("file-1")
+
+    assert catalog.create_batch(batch_record("batch_2", idempotency_key="k")).id == "batch_1"
+
+
+def test_what_a_batch_wrote_is_no_input(catalog: Catalog) -> None:
+    catalog.put_file(file_record("file-out", purpose="batch_output"))
+
+    with pytest.raises(NotAnInput, match="batch_output"):
+        catalog.create_batch(batch_record(input_file_id="file-out"))
+
+
 def test_a_key_for_another_request_is_refused(catalog: Catalog) -> None:
     catalog.create_batch(batch_record("batch_1", idempotency_key="k"))
 
@@ -169,6 +185,7 @@ def test_lists_carry_the_first_errors_and_the_batch_all_of_them(catalog: Catalog
 
     assert catalog.batch("batch_1").errors == errors
     assert catalog.batches().records[0].errors == errors[:LISTED_ERRORS]
+    assert catalog.changed_since(0)[0].record.errors == errors[:LISTED_ERRORS]
 
 
 def test_creations_with_one_key_at_once_make_one_batch(tmp_path: Path, catalog: Catalog) -> None:
@@ -188,17 +205,29 @@ def test_creations_with_one_key_at_once_make_one_batch(tmp_path: Path, catalog: 
     assert len(set(made)) == 1
 
 
-def test_a_forked_process_has_a_connection_of_its_own(catalog: Catalog) -> None:
-    catalog.create_batch(batch_record())
-    child = multiprocessing.get_context("fork").Process(
-        target=lambda: catalog.apply("batch_1", Validated("small", 3))
-    )
-    child.start()
-    child.join()
+FORKING = """
+import os, sys
+from pathlib import Path
+from serving.batches import Catalog, Finalizing, Validated
 
-    assert child.exitcode == os.EX_OK
-    assert catalog.batch("batch_1").status == "in_progress"
-    catalog.apply("batch_1", Finalizing())
+catalog = Catalog(Path(sys.argv[1]))
+assert catalog.batch("batch_1").status == "validating"
+child = os.fork()
+if not child:
+    catalog.apply("batch_1", Validated("small", 3))
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert catalog.batch("batch_1").status == "in_progress"
+catalog.apply("batch_1", Finalizing())
+"""
+
+
+def test_a_forked_process_has_a_connection_of_its_own(tmp_path: Path, catalog: Catalog) -> None:
+    catalog.create_batch(batch_record())
+
+    subprocess.run([sys.executable, "-c", FORKING, tmp_path / "catalog.sqlite"], check=True)
+
+    assert catalog.batch("batch_1").status == "finalizing"
 
 
 def test_a_catalog_of_another_version_is_not_touched(tmp_path: Path) -> None:

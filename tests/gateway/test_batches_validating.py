@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serving.batches import BatchError, BatchRecord, BodyCheck, CancelAsked, InputLines, InputSize
-from serving.gateway.batches.validating import GivesWay, InputValidation, ValidationStopped
+from serving.gateway.batches.validating import WORK_S, GivesWay, InputValidation, ValidationStopped
+from serving.gateway.lines.work import Duration
 from tests.batches.samples import ENDPOINT, batch_record, jsonl, line, put, store_in
 from tests.fakes.host import wait_until
 
@@ -24,7 +26,8 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.catalog, self.files = store_in(folder, clock=time.time)  # type: ignore[arg-type]
-        self.expected_s: float | None = None
+        self.expected = Duration(likely_s=1.0, least_s=0.0)
+        self.look_every_s = float(LIMIT_S)
         self.sizes: list[InputSize] = []
         self.check: BodyCheck = lambda _body: None
 
@@ -50,9 +53,9 @@ class Scene:
         async def body_check(_endpoint: str) -> BodyCheck:
             return self.check
 
-        def expected_s(size: InputSize) -> float | None:
+        def expect(size: InputSize, _others: Sequence[BatchRecord]) -> Duration:
             self.sizes.append(size)
-            return self.expected_s
+            return self.expected
 
         made = InputValidation(
             self.catalog,
@@ -60,7 +63,8 @@ class Scene:
             work=self.work,
             models=["small"],
             body_check=body_check,
-            expected_s=expected_s,
+            expect=expect,
+            look_every_s=self.look_every_s,
         )
         task = asyncio.create_task(made.run())
         try:
@@ -85,6 +89,16 @@ async def test_what_an_earlier_gateway_left_is_taken_up(scene: Scene) -> None:
     assert (record.status, record.lines, record.model) == ("in_progress", 2, "small")
 
 
+async def test_what_another_gateway_left_meanwhile_is_taken_up_too(scene: Scene) -> None:
+    scene.look_every_s = 0.01
+
+    async with scene.validation():
+        left = scene.batch(jsonl(line("a")))
+        record = await scene.ended(left)
+
+    assert record.status == "in_progress"
+
+
 async def test_a_good_input_has_an_index_of_its_lines(scene: Scene) -> None:
     async with scene.validation() as validation:
         made = scene.batch(jsonl(line("a"), line("b")))
@@ -106,19 +120,19 @@ async def test_a_batch_cancelled_before_its_validation_is_still_validated(scene:
     assert (record.status, record.lines) == ("cancelling", 1)
 
 
-async def test_a_batch_that_fits_its_window_is_told_how_long_it_takes(scene: Scene) -> None:
-    scene.expected_s = 120.0
+async def test_a_batch_that_may_fit_its_window_is_told_how_long_it_will_take(scene: Scene) -> None:
+    scene.expected = Duration(likely_s=7200.0, least_s=120.0)
     made = scene.batch(jsonl(line("a"), line("b")))
 
     async with scene.validation():
         record = await scene.ended(made)
 
-    assert (record.status, record.expected_s) == ("in_progress", 120.0)
+    assert (record.status, record.expected_s) == ("in_progress", 7200.0)
     assert [(size.lines, size.max_output_tokens) for size in scene.sizes] == [(2, 10)]
 
 
 async def test_a_batch_that_cannot_finish_in_its_window_is_told(scene: Scene) -> None:
-    scene.expected_s = 7200.0
+    scene.expected = Duration(likely_s=9999.0, least_s=7200.0)
     made = scene.batch(jsonl(line("a")), completion_window="1h")
 
     async with scene.validation():
@@ -170,6 +184,34 @@ async def test_a_gateway_that_ends_does_not_wait_for_validation(scene: Scene) ->
         await asyncio.to_thread(begun.wait, LIMIT_S)
 
     assert scene.catalog.batch(made.id) == made
+
+
+def test_a_validating_thread_pauses_whenever_it_has_worked_for_a_millisecond() -> None:
+    now, pauses = [0.0], []
+
+    def pause(seconds: float) -> None:
+        pauses.append(now[0])
+        now[0] += seconds
+
+    give_way = GivesWay(threading.Event(), clock=lambda: now[0], pause=pause)
+    for _ in range(50):
+        now[0] += WORK_S / 4
+        give_way()
+
+    worked = [after - before for before, after in itertools.pairwise([0.0, *pauses])]
+    assert len(pauses) in {12, 13}
+    assert max(worked) <= 1.5 * WORK_S
+
+
+async def test_a_batch_whose_window_has_ended_is_validated_so_that_it_can_expire(
+    scene: Scene,
+) -> None:
+    late = scene.batch(jsonl(line("a")), expires_at=1)
+
+    async with scene.validation():
+        record = await scene.ended(late)
+
+    assert (record.status, record.lines) == ("in_progress", 1)
 
 
 def test_giving_way_ends_once_it_is_told_to() -> None:

@@ -1,7 +1,7 @@
 """The Files API, driven by OpenAI's own client."""
 
+import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.batches import Catalog, FileStore
@@ -20,6 +22,7 @@ from serving.gateway.batches.answers import answering
 from serving.gateway.batches.file_routes import FileRoutes
 from serving.gateway.batches.uploads import BLOCK_BYTES, fields_of, receive_form
 from serving.gateway.failures import RequestRefused
+from tests.fakes.host import wait_until
 from tests.gateway.batch_clients import Runs, chat_line, check_form, jsonl, submit, upload
 from tests.gateway.conftest import GatewayThread, Stage
 
@@ -164,10 +167,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(stage: Stage) -> None:
     def broken() -> Iterator[bytes]:
         yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
         yield b"z" * BLOCK_BYTES
-        deadline = time.monotonic() + 60
-        while not list(drafts.iterdir()):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: any(drafts.iterdir()))
         raise ConnectionError("the client is gone")
 
     with pytest.raises(ConnectionError):
@@ -177,10 +177,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(stage: Stage) -> None:
             headers={"content-type": "multipart/form-data; boundary=x"},
         )
 
-    deadline = time.monotonic() + 60
-    while list(drafts.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not any(drafts.iterdir()))
 
 
 def test_uploads_at_the_same_time_do_not_mix(client: openai.OpenAI) -> None:
@@ -230,6 +227,21 @@ def test_a_batchs_files_belong_to_whoever_asked_for_the_batch(
     assert ada.files.content(written).read() == b"{}\n"
     with pytest.raises(openai.NotFoundError):
         bob.files.content(written)
+
+
+@pytest.mark.parametrize("fault", [OSError("no space left"), sqlite3.OperationalError("locked")])
+async def test_a_fault_of_the_storage_is_said_in_the_apis_form(fault: Exception) -> None:
+    async def broken(_request: Request, _account: str) -> Response:
+        raise fault
+
+    route = Route("/v1/files", answering(broken, Accounts([], batch_key="k")))
+    transport = httpx.ASGITransport(Starlette(routes=[route]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        answer = await http.get("/v1/files")
+
+    assert answer.status_code == 500
+    check_form("ErrorResponse", answer.json())
+    assert str(fault) in answer.json()["error"]["message"]
 
 
 # --- the limit of size, with a small one -------------------------------------------------------

@@ -57,6 +57,24 @@ def test_turntables_own_batch_work_has_a_key_of_the_state_folder(
     assert (request.account, request.weight) == ("batch", 1.0)
 
 
+def test_a_batchs_lines_count_for_whoever_asked_for_the_batch(
+    stage: Stage, keyed_gateway: GatewayThread
+) -> None:
+    own = stage.gateway.state.token("batch")
+
+    request = sent(stage, keyed_gateway, own, **{"x-turntable-account": "ada"})
+    assert (request.account, request.weight) == ("ada", 2.0)
+
+    request = sent(stage, keyed_gateway, own, **{"x-turntable-account": "nobody"})
+    assert request.account == "batch"
+
+
+def test_nobody_else_can_ask_on_anothers_behalf(stage: Stage, keyed_gateway: GatewayThread) -> None:
+    request = sent(stage, keyed_gateway, "key of bob", **{"x-turntable-account": "ada"})
+
+    assert request.account == "bob"
+
+
 def test_anthropics_header_is_taken_too(stage: Stage, keyed_gateway: GatewayThread) -> None:
     stage.say("Hello")
     messages = [{"role": "user", "content": "Hi"}]

@@ -282,6 +282,15 @@ def test_requests_are_named_by_their_batch_and_line_and_tell_when_they_are_due()
     assert "x-turntable-deadline-s" not in undated
 
 
+def test_requests_say_whose_batch_they_are_of_where_it_is_anybodys() -> None:
+    told = Terms(base_url="", api_key="", name="batch_1")
+
+    hers = headers_of(an_ask(7), msgspec.structs.replace(told, account="ada"), now=400.0)
+
+    assert hers["x-turntable-account"] == "ada"
+    assert "x-turntable-account" not in headers_of(an_ask(7), told, now=400.0)
+
+
 def test_an_answer_that_is_none_is_a_fault_and_a_break_in_it_does_not_break_the_journal() -> None:
     with pytest.raises(Faulty) as fault:
         verdict(an_ask(1), 200, b"<html>", {})

@@ -70,7 +70,7 @@ def page(result: Any) -> dict[str, Any]:
     return {name: entry.value for name, entry in event.materialization.metadata.items()}
 
 
-def tick(installation: Installation, instance: dg.DagsterInstance) -> Any:
+def tick(installation: Installation, instance: dg.DagsterInstance, tick_s: float = 0.0) -> Any:
     """A tick as the code server evaluates it, partitions looked up."""
     resources: dict[str, Any] = {"installation": installation}
     context = dg.SensorEvaluationContext(
@@ -83,7 +83,7 @@ def tick(installation: Installation, instance: dg.DagsterInstance) -> Any:
         resources=resources,
     )
     with context:
-        return batch_sensor(batches_job()).evaluate_tick(context)
+        return batch_sensor(batches_job(), tick_s=tick_s).evaluate_tick(context)
 
 
 def records(state: StateFolder, file_id: str | None) -> dict[str, Any]:
@@ -320,7 +320,7 @@ def test_a_batch_is_worked_on_by_one_run_at_a_time(
 def test_the_sensor_gives_a_validated_batch_a_partition_and_one_run(
     installation: Installation, instance: dg.DagsterInstance, state: StateFolder
 ) -> None:
-    assert "no batches" in (tick(installation, instance).skip_message or "")
+    assert "no batch is open" in (tick(installation, instance).skip_message or "")
     submit(state, 1, validated=False)
     batch = submit(state, 1)
 
@@ -335,6 +335,19 @@ def test_the_sensor_gives_a_validated_batch_a_partition_and_one_run(
     assert [one.run_key for one in again.run_requests or []] == [request.run_key]
     a_run(instance, batch, dg.DagsterRunStatus.STARTING)
     assert "a run is under way" in (tick(installation, instance).skip_message or "")
+
+
+def test_a_tick_waits_for_a_batch(
+    installation: Installation, instance: dg.DagsterInstance, state: StateFolder
+) -> None:
+    Catalog(state.batch_catalog).close()
+    submitting = threading.Timer(0.5, submit, args=(state, 1))
+    submitting.start()
+
+    (request,) = tick(installation, instance, tick_s=60).run_requests or []
+
+    submitting.join()
+    assert look(state, request.partition_key).status == "in_progress"
 
 
 def test_a_run_that_died_is_followed_by_another(

@@ -85,7 +85,7 @@ def _dagster(fleet: Fleet) -> list[Program]:
     server = (*python, "orchestration.code_server", *endpoint, str(code_port))
     code = (*server, *module, *quiet, *json)
     pages = (*python, "dagster_webserver", *endpoint, str(port), *workspace)
-    daemon = (*python, "dagster._daemon", "run", *workspace, *quiet, *json)
+    daemon = (*python, "orchestration.daemon", "run", *workspace, *quiet, *json)
     return [
         Program("dagster-code", "code", code, code_port, address),
         Program(

@@ -1,11 +1,16 @@
-"""Handlers of the Files and Batches API: who asks, and what errors become in an answer."""
+"""Answers of the Files and Batches API: objects made off the event loop, errors in its form."""
 
+import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import msgspec
+import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from serving.batches import FileInUse, IllegalTransition, KeyReused, NoSuchRecord
+from serving.batches import FileInUse, IllegalTransition, KeyReused, NoSuchRecord, NotAnInput
 from serving.batches.errors import BatchesError
 from serving.gateway.accounts import Accounts
 from serving.gateway.dialects import error_body
@@ -18,8 +23,17 @@ _STATUSES: dict[type[BatchesError], tuple[int, str]] = {
     NoSuchRecord: (404, "not_found"),
     IllegalTransition: (409, "conflict"),
     FileInUse: (409, "file_in_use"),
+    NotAnInput: (400, "invalid_value"),
     KeyReused: (409, "idempotency_key_reused"),
 }
+
+log = structlog.get_logger(__name__)
+
+
+async def answer_with(make: Callable[[], dict[str, Any]]) -> Response:
+    """The object that `make` makes, in a thread: it may read the disk, and be a long list."""
+    body = await asyncio.to_thread(lambda: msgspec.json.encode(make()))
+    return Response(body, media_type="application/json")
 
 
 def answering(handler: Handler, accounts: Accounts) -> Callable[[Request], Awaitable[Response]]:
@@ -34,6 +48,9 @@ def answering(handler: Handler, accounts: Accounts) -> Callable[[Request], Await
         except BatchesError as error:
             status, code = _STATUSES.get(type(error), (500, "internal_error"))
             return _refusal(Refusal(status, f"{error.what}. {error.fix}", code))
+        except (OSError, sqlite3.Error) as error:
+            log.exception("batch_storage_failed", path=request.url.path)
+            return _refusal(Refusal(500, f"the storage of batches failed: {error}", "storage"))
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
 

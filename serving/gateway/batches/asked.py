@@ -93,11 +93,10 @@ def read_expiry_s(anchor: object, seconds: object, param: str) -> int:
     """Seconds after which a file expires. Raises RequestRefused."""
     if anchor != "created_at":
         raise refused(f"{param}.anchor must be created_at", f"{param}.anchor", "invalid_value")
-    known = isinstance(seconds, int) and not isinstance(seconds, bool)
-    if not known or not SHORTEST_EXPIRY_S <= seconds <= LONGEST_EXPIRY_S:  # type: ignore[operator]  # known to be an int
+    if not isinstance(seconds, int) or not SHORTEST_EXPIRY_S <= seconds <= LONGEST_EXPIRY_S:
         message = f"{param}.seconds must be from {SHORTEST_EXPIRY_S} to {LONGEST_EXPIRY_S}"
         raise refused(message, f"{param}.seconds", "invalid_value")
-    return int(seconds)  # type: ignore[call-overload, no-any-return]  # known to be an int
+    return seconds
 
 
 def refused(message: str, param: str | None, code: str | None = None) -> RequestRefused:

@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
+import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from serving.batches import BatchRecord, CancelAsked, Catalog, new_batch_id
+from serving.gateway.batches.answers import answer_with
 from serving.gateway.batches.asked import (
     LISTED_BATCHES,
     BatchAsked,
@@ -20,6 +23,8 @@ from serving.gateway.batches.forms import batch_object, page_object
 
 MAX_CREATION_BYTES = 64 * 1024
 
+log = structlog.get_logger(__name__)
+
 
 class BatchRoutes:
     """The batches of a gateway. `created` is told of every new one."""
@@ -31,45 +36,38 @@ class BatchRoutes:
         """`POST /v1/batches`. With an `Idempotency-Key`, again: the same batch as before."""
         key = read_idempotency_key(request.headers.get("idempotency-key"))
         record = _new_record(read_batch(await _read_body(request)), account, key)
-        await self._check_input(record)
         kept = await asyncio.to_thread(self._catalog.create_batch, record)
         if kept.id == record.id:
+            log.info("batch_created", batch=kept.id, account=account, window=kept.completion_window)
             self._created(kept.id)
-        return JSONResponse(batch_object(kept))
+        return await answer_with(lambda: batch_object(kept))
 
     async def list(self, request: Request, account: str) -> Response:
         """`GET /v1/batches`."""
         asked = read_page(request.query_params, LISTED_BATCHES)
-        page = await asyncio.to_thread(
-            self._catalog.batches,
-            account=account,
-            after_id=asked.after_id,
-            limit=asked.limit,
-            order=asked.order,
-        )
-        return JSONResponse(page_object(page, batch_object))
+
+        def listed() -> dict[str, Any]:
+            page = self._catalog.batches(
+                account=account, after_id=asked.after_id, limit=asked.limit, order=asked.order
+            )
+            return page_object(page, batch_object)
+
+        return await answer_with(listed)
 
     async def retrieve(self, request: Request, account: str) -> Response:
         """`GET /v1/batches/{id}`."""
         batch_id = request.path_params["batch_id"]
-        record = await asyncio.to_thread(self._catalog.batch, batch_id, account=account)
-        return JSONResponse(batch_object(record))
+        return await answer_with(
+            lambda: batch_object(self._catalog.batch(batch_id, account=account))
+        )
 
     async def cancel(self, request: Request, account: str) -> Response:
         """`POST /v1/batches/{id}/cancel`. Again: nothing more happens."""
         batch_id = request.path_params["batch_id"]
-        record = await asyncio.to_thread(
-            self._catalog.apply, batch_id, CancelAsked(), account=account
+        log.info("batch_cancel_asked", batch=batch_id, account=account)
+        return await answer_with(
+            lambda: batch_object(self._catalog.apply(batch_id, CancelAsked(), account=account))
         )
-        return JSONResponse(batch_object(record))
-
-    async def _check_input(self, record: BatchRecord) -> None:
-        file = await asyncio.to_thread(
-            self._catalog.file, record.input_file_id, account=record.account
-        )
-        if file.purpose != "batch":
-            message = f"the purpose of {file.id} is {file.purpose}; an input's is batch"
-            raise refused(message, "input_file_id", "invalid_value")
 
 
 def _new_record(asked: BatchAsked, account: str, key: str | None) -> BatchRecord:

@@ -1,13 +1,15 @@
 """`/v1/files`: uploading, listing, reading and deleting files."""
 
 import asyncio
+import os
 from collections.abc import Mapping
-from typing import get_args
+from typing import Any, get_args
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 
-from serving.batches import Catalog, FileStore, Purpose
+from serving.batches import Catalog, FileStore, NoSuchRecord, Purpose
+from serving.gateway.batches.answers import answer_with
 from serving.gateway.batches.asked import (
     LISTED_FILES,
     LONGEST_EXPIRY_S,
@@ -55,26 +57,29 @@ class FileRoutes:
                 filename=form.filename,
                 expires_after_s=_expiry_s(fields_of(form, "expires_after")),
             )
-        return JSONResponse(file_object(record))
+        return await answer_with(lambda: file_object(record))
 
     async def list(self, request: Request, account: str) -> Response:
         """`GET /v1/files`."""
         asked = read_page(request.query_params, LISTED_FILES)
-        page = await asyncio.to_thread(
-            self._catalog.files,
-            account=account,
-            purpose=request.query_params.get("purpose"),
-            after_id=asked.after_id,
-            limit=asked.limit,
-            order=asked.order,
-        )
-        return JSONResponse(page_object(page, file_object))
+        purpose = request.query_params.get("purpose")
+
+        def listed() -> dict[str, Any]:
+            page = self._catalog.files(
+                account=account,
+                purpose=purpose,
+                after_id=asked.after_id,
+                limit=asked.limit,
+                order=asked.order,
+            )
+            return page_object(page, file_object)
+
+        return await answer_with(listed)
 
     async def retrieve(self, request: Request, account: str) -> Response:
         """`GET /v1/files/{id}`."""
         file_id = request.path_params["file_id"]
-        record = await asyncio.to_thread(self._catalog.file, file_id, account=account)
-        return JSONResponse(file_object(record))
+        return await answer_with(lambda: file_object(self._catalog.file(file_id, account=account)))
 
     async def content(self, request: Request, account: str) -> Response:
         """`GET /v1/files/{id}/content`, read from the disk as it is sent."""
@@ -84,13 +89,20 @@ class FileRoutes:
             self._files.path(file_id),
             media_type="application/octet-stream",
             filename=record.filename,
+            stat_result=await asyncio.to_thread(self._stat, file_id),
         )
 
     async def delete(self, request: Request, account: str) -> Response:
         """`DELETE /v1/files/{id}`. A file that a batch still reads stays."""
         file_id = request.path_params["file_id"]
         await asyncio.to_thread(self._files.remove, file_id, account=account)
-        return JSONResponse(deleted_file(file_id))
+        return await answer_with(lambda: deleted_file(file_id))
+
+    def _stat(self, file_id: str) -> os.stat_result:
+        try:
+            return self._files.path(file_id).stat()
+        except FileNotFoundError as error:  # it was deleted meanwhile
+            raise NoSuchRecord("file", file_id) from error
 
 
 def _check_purpose(fields: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """The Files and Batches API put together: its routes, and what runs beside them."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -12,7 +13,7 @@ from serving.gateway.accounts import Accounts
 from serving.gateway.batches.answers import Handler, answering
 from serving.gateway.batches.batch_routes import BatchRoutes
 from serving.gateway.batches.file_routes import FileRoutes
-from serving.gateway.batches.validating import ExpectedSeconds, InputValidation
+from serving.gateway.batches.validating import ExpectDuration, InputValidation
 
 SWEEP_EVERY_S = 600.0
 
@@ -29,7 +30,7 @@ class BatchService:
         accounts: Accounts,
         *,
         built: Callable[[], Awaitable[None]],
-        expected_s: ExpectedSeconds,
+        expect: ExpectDuration,
     ) -> None:
         self._fleet, self._accounts, self._built = fleet, accounts, built
         self._catalog = Catalog(state.batch_catalog)
@@ -40,7 +41,7 @@ class BatchService:
             work=state.batch_work,
             models=[model.name for model in fleet.models],
             body_check=self._body_check,
-            expected_s=expected_s,
+            expect=expect,
         )
 
     async def run(self) -> None:
@@ -80,7 +81,10 @@ class BatchService:
 
     async def _sweep(self) -> None:
         while True:
-            expired = await asyncio.to_thread(self._files.sweep)
-            if expired:
-                log.info("files_expired", files=len(expired))
+            try:
+                expired = await asyncio.to_thread(self._files.sweep)
+            except (OSError, sqlite3.Error):
+                log.exception("files_not_swept")
+            else:
+                log.info("files_swept", expired=len(expired))
             await asyncio.sleep(SWEEP_EVERY_S)

@@ -5,9 +5,10 @@ the batch; whoever runs batches sees it in the catalog.
 """
 
 import asyncio
+import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -29,13 +30,16 @@ from serving.batches import (
     Validated,
     validate,
 )
+from serving.gateway.lines.work import Duration
 
 WORK_S = 0.001
 """A validating thread works about this long at a time: what a stream may have to wait for it."""
 PAUSE_S = 0.00005
+LOOK_EVERY_S = 60.0
+"""How often an idle gateway looks for batches that were left unvalidated."""
 
-ExpectedSeconds = Callable[[InputSize], float | None]
-"""How long a batch will take; None: that is not known."""
+ExpectDuration = Callable[[InputSize, Sequence[BatchRecord]], Duration]
+"""How long a batch of this size will take behind the others that have not ended."""
 MakeBodyCheck = Callable[[str], Awaitable[BodyCheck]]
 """The check of bodies of an endpoint, once it can be made."""
 
@@ -43,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 class InputValidation:
-    """Validates whatever is created, and what an earlier process left."""
+    """Validates what is created here, and what another gateway left."""
 
     def __init__(
         self,
@@ -53,11 +57,13 @@ class InputValidation:
         work: Callable[[str], Path],
         models: Iterable[str],
         body_check: MakeBodyCheck,
-        expected_s: ExpectedSeconds,
+        expect: ExpectDuration,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._catalog, self._files, self._work = catalog, files, work
         self._models = frozenset(models)
-        self._body_check, self._expected_s = body_check, expected_s
+        self._body_check, self._expect = body_check, expect
+        self._look_every_s = look_every_s
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._stopped = threading.Event()
 
@@ -73,16 +79,32 @@ class InputValidation:
             self._stopped.set()
 
     async def _run(self) -> None:
-        for record in await asyncio.to_thread(self._catalog.open_batches):
-            if not record.is_validated:
-                self.ask(record.id)
+        await self._take_up()
         while True:
-            batch_id = await self._queue.get()
+            batch_id = await self._next()
             try:
                 await self._settle(batch_id)
             except Exception:
-                # The catalog was not to be had: the batch is taken up when a gateway starts.
+                # The catalog was not to be had: the batch is taken up again.
                 log.exception("batch_not_settled", batch=batch_id)
+
+    async def _next(self) -> str:
+        """The next batch; when none comes for a while, one that another gateway may have left."""
+        while True:
+            try:
+                return await asyncio.wait_for(self._queue.get(), self._look_every_s)
+            except TimeoutError:
+                await self._take_up()
+
+    async def _take_up(self) -> None:
+        try:
+            records = await asyncio.to_thread(self._catalog.open_batches)
+        except sqlite3.Error:
+            log.exception("open_batches_not_read")
+            return
+        for record in records:
+            if not record.is_validated:
+                self.ask(record.id)
 
     async def _settle(self, batch_id: str) -> None:
         record = await asyncio.to_thread(self._catalog.batch, batch_id)
@@ -119,12 +141,13 @@ class InputValidation:
             report = validate(content, rules, index, GivesWay(self._stopped))
         if report.size is None:
             return Refused(report.errors)
-        expected_s = self._expected_s(report.size)
-        left_s = record.expires_at - time.time()
-        if expected_s is not None and expected_s > left_s:
-            return Refused((_too_long(record, expected_s),))
+        others = [other for other in self._catalog.open_batches() if other.id != record.id]
+        expected = self._expect(report.size, others)
+        # One whose window has ended is validated too: it expires with a record of each line.
+        if expected.least_s > max(0.0, record.expires_at - time.time()):
+            return Refused((_too_long(record, expected.least_s),))
         index.save(self._work(record.id) / INDEX_NAME)
-        return Validated(report.size.model, report.size.lines, expected_s)
+        return Validated(report.size.model, report.size.lines, report.size, expected.likely_s)
 
 
 class ValidationStopped(Exception):
@@ -134,22 +157,28 @@ class ValidationStopped(Exception):
 class GivesWay:
     """Pauses a thread briefly whenever it has worked for WORK_S, and ends it once `stopped`."""
 
-    def __init__(self, stopped: threading.Event) -> None:
-        self._stopped = stopped
-        self._since = time.perf_counter()
+    def __init__(
+        self,
+        stopped: threading.Event,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._stopped, self._clock, self._pause = stopped, clock, pause
+        self._since = clock()
 
     def __call__(self) -> None:
         """Between two pieces of work. Raises ValidationStopped."""
         if self._stopped.is_set():
             raise ValidationStopped
-        if time.perf_counter() - self._since >= WORK_S:
-            time.sleep(PAUSE_S)
-            self._since = time.perf_counter()
+        if self._clock() - self._since >= WORK_S:
+            self._pause(PAUSE_S)
+            self._since = self._clock()
 
 
-def _too_long(record: BatchRecord, expected_s: float) -> BatchError:
+def _too_long(record: BatchRecord, least_s: float) -> BatchError:
     message = (
-        f"the batch would take about {expected_s:.0f} s, longer than what is left of its window of "
-        f"{record.completion_window}; ask for a longer one or make several batches of it"
+        f"the batch takes {least_s:.0f} s at least, and its window of {record.completion_window} "
+        "ends before; ask for a longer one, or make the batch smaller"
     )
     return BatchError(code="window_too_short", message=message, param="completion_window")
