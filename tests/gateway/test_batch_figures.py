@@ -15,7 +15,7 @@ from serving.gateway.lines.work import Speed, Volume, duration
 from serving.gateway.placement import ReplicaLoad
 from serving.gateway.pool import Pool
 from serving.wire import BatchSizePoint, BatchSizeProfile, ClassCounts
-from tests.fakes.host import ListSink, fake_fleet
+from tests.fakes.host import ListSink, fake_fleet, wait_until
 from tests.gateway.conftest import EXACT, Stage
 from tests.gateway.test_pool import state
 
@@ -114,7 +114,15 @@ def test_nothing_is_ruled_out_by_a_rate_that_nobody_measured() -> None:
     ahead=st.floats(0, 1e8),
 )
 def test_the_least_is_never_above_the_likely(
-    lines, prompt, per_line, unbounded, replicas, rate, most, mean, ahead
+    lines: int,
+    prompt: float,
+    per_line: int,
+    unbounded: int,
+    replicas: int,
+    rate: float,
+    most: float | None,
+    mean: float | None,
+    ahead: float,
 ) -> None:
     unbounded = min(lines, unbounded)
     volume = Volume(lines, prompt, (lines - unbounded) * per_line, unbounded)
@@ -149,5 +157,8 @@ def test_the_offer_counts_what_this_gateway_has_in_flight(tmp_path: Path) -> Non
 
 
 def test_the_fleet_route_tells_a_run_what_window_to_keep_open(stage: Stage) -> None:
-    told = next(m["batch"] for m in stage.fleet()["models"] if m["name"] == EXACT)
-    assert (told["slots"], told["slots_at_rest"], told["in_flight"]) == (8, 8, 0)
+    def told() -> list[int]:
+        batch = next(m["batch"] for m in stage.fleet()["models"] if m["name"] == EXACT)
+        return [batch["slots"], batch["slots_at_rest"], batch["in_flight"]]
+
+    wait_until(lambda: told() == [8, 8, 0])
