@@ -92,7 +92,9 @@ class InputValidation:
         """The next batch; when none comes for a while, one that another gateway may have left."""
         while True:
             try:
-                return await asyncio.wait_for(self._queue.get(), self._look_every_s)
+                # Python 3.11's wait_for may lose a cancellation that comes with an item.
+                async with asyncio.timeout(self._look_every_s):
+                    return await self._queue.get()
             except TimeoutError:
                 await self._take_up()
 
