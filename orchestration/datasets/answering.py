@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import msgspec
 
@@ -82,9 +83,7 @@ class PortionRun:
             }
             retry = how.retry_errors
             for _ in range(1 + self._dataset.declared.retries.errors):
-                engine = RowsEngine(
-                    shards, journals, models, window=how.window, retry_errors=retry
-                )
+                engine = RowsEngine(shards, journals, models, window=how.window, retry_errors=retry)
                 asyncio.run(self._ask(engine, self._terms(how, began)))
                 retry = True
                 if not _failed(shards, journals):
@@ -99,7 +98,7 @@ class PortionRun:
             curve=engine.progress.curve,
         )
 
-    def _journal_file(self, model: str):
+    def _journal_file(self, model: str) -> Path:
         return journal_file(self._dataset, self._portion, model)
 
     def _terms(self, how: Answering, began: float) -> Terms:
@@ -137,7 +136,9 @@ class PortionRun:
         began = time.monotonic()
         while True:
             elapsed_s = time.monotonic() - began
-            await asyncio.sleep(min(LONGEST_REPORT_S, max(FIRST_REPORT_S, REPORT_SHARE * elapsed_s)))
+            await asyncio.sleep(
+                min(LONGEST_REPORT_S, max(FIRST_REPORT_S, REPORT_SHARE * elapsed_s))
+            )
             await asyncio.to_thread(self._report, engine.figures())
 
 

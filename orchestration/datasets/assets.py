@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
 from orchestration import tables
-from orchestration.batch.progress import Figures
-from orchestration.datasets.answering import Answered, Answering, PortionRun
 from orchestration.datasets.checks import Check, checks_of
 from orchestration.datasets.loading import LoadedDataset, load_dataset
 from orchestration.datasets.output import output_file, read_output
@@ -22,6 +20,10 @@ from orchestration.installation import Installation
 from orchestration.names import OWNERS, completions_key, prompts_key, serving_key
 from serving.config import Fleet
 from serving.errors import ConfigError
+
+if TYPE_CHECKING:
+    from orchestration.batch.progress import Figures
+    from orchestration.datasets.answering import Answered
 
 GROUP = "batch"
 TAGS = {"turntable/plane": "data"}
@@ -149,7 +151,10 @@ def _answer(
     installation: Installation,
     dataset: LoadedDataset,
     portion: Portion,
-) -> tuple[Rows, Answered]:
+) -> "tuple[Rows, Answered]":
+    # Not above: an allocation run imports this module too, and has no time for an HTTP client.
+    from orchestration.datasets.answering import Answering, PortionRun
+
     fleet, state = installation.fleet, installation.state
     rows = read_rows(dataset, portion, fleet, state)
     run = PortionRun(
@@ -163,7 +168,7 @@ def _answer(
     return rows, run.answer(rows, Answering(**config.model_dump()))
 
 
-def told(figures: Figures) -> str:
+def told(figures: "Figures") -> str:
     """How far a run is, in words."""
     words = [
         f"{figures.done} of {figures.rows} rows done, {figures.failed} with an error",
@@ -185,7 +190,7 @@ def _result(
     )
 
 
-def _metadata(answered: Answered) -> dict[str, Any]:
+def _metadata(answered: "Answered") -> dict[str, Any]:
     figures = answered.figures
     errors = figures.failed + answered.refused
     return {

@@ -1,14 +1,16 @@
 """What is checked of an output: rows, errors, and what answers look like. Without Dagster."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import msgspec
 import polars as pl
 
 from orchestration.datasets.declaration import Dataset
 from orchestration.datasets.sources import Rows
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 ROWS = "every_row_accounted_for"
 ERRORS = "errors_within_bound"
@@ -118,7 +120,9 @@ def bound_rows(rows: Rows, least: int | None, most: int | None) -> Verdict:
 
 def follow_schema(output: pl.DataFrame, schema: dict[str, Any]) -> Verdict:
     """See that answers look as they should; rows with an error have none."""
-    validator = jsonschema.Draft202012Validator(schema)
+    from jsonschema import Draft202012Validator  # when it is needed: every run imports this module
+
+    validator = Draft202012Validator(schema)
     answered = output.filter(pl.col("error").is_null())
     wrong = []
     for name, completion in answered.select("id", "completion").iter_rows():
@@ -135,19 +139,13 @@ def follow_schema(output: pl.DataFrame, schema: dict[str, Any]) -> Verdict:
     )
 
 
-def check_schema(schema: dict[str, Any]) -> None:
-    """Raise ValueError unless it is a JSON Schema."""
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise ValueError(f"not a JSON Schema: {error.message}") from error
-
-
-def _departure(validator: jsonschema.Draft202012Validator, completion: str | None) -> str | None:
+def _departure(validator: "Validator", completion: str | None) -> str | None:
     """Why an answer does not follow the schema; None if it does."""
+    from jsonschema.exceptions import best_match
+
     try:
         value = msgspec.json.decode(completion or "")
     except msgspec.DecodeError as error:
         return f"not JSON: {error}"
-    worst = jsonschema.exceptions.best_match(validator.iter_errors(value))
-    return None if worst is None else worst.message
+    worst = best_match(validator.iter_errors(value))
+    return None if worst is None else str(worst.message)

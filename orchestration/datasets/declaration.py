@@ -1,14 +1,16 @@
 """The schema of a dataset file.
 
 Pure data and its validation. Each field's description is the reference for people who write one;
-`docs/datasets.md` is generated from them. What a model or a file of the moment says is not known here.
+`docs/datasets.md` is generated from them. What fleet and files of the moment say is not known here.
 """
 
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from dagster._utils.schedules import is_valid_cron_string
+from pydantic import Field, field_validator, model_validator
 
 from orchestration.datasets.patterns import check_pattern, names_a_partition
 from serving.config.documents import Section
@@ -142,6 +144,15 @@ class Partitions(Section):
     )
     keys: list[PartitionKey] = Field(default_factory=list, description="required `by: keys`")
 
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"there is no time zone {timezone!r}") from error
+        return timezone
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.is_periodic and self.start is None:
@@ -168,17 +179,25 @@ class Schedule(Section):
     cron: str = Field(description="five fields, as in `*/5 * * * *`")
     latest: int = Field(1, ge=1, description="periods looked at, counted back from the latest")
 
+    @field_validator("cron")
+    @classmethod
+    def _understood(cls, cron: str) -> str:
+        if not is_valid_cron_string(cron):
+            raise ValueError("not a cron expression that Dagster understands")
+        return cron
+
 
 class Output(Section):
     """Where answers go, one row for each row of the source, in its order."""
 
     path: str | None = Field(
         None,
-        description="with placeholders; `.parquet` or `.jsonl`; absolute, or relative to the dataset "
-        "file; absent: `{state}/datasets/{name}/{partition}.parquet`",
+        description="with placeholders; `.parquet` or `.jsonl`; absolute, or relative to the "
+        "dataset file; absent: `{state}/datasets/{name}/{partition}.parquet`",
     )
     columns: list[ColumnName] = Field(
-        default_factory=list, description="columns of the source that are written beside the answers"
+        default_factory=list,
+        description="columns of the source that are written beside the answers",
     )
 
     @model_validator(mode="after")
@@ -198,7 +217,9 @@ class Retries(Section):
 
     errors: int = Field(0, ge=0, description="rounds in which a run asks again for failed rows")
     runs: int = Field(
-        3, ge=1, description="failed runs of the schedule for one version of a source, then it stops"
+        3,
+        ge=1,
+        description="failed runs of the schedule for one version of a source, then it stops",
     )
 
 

@@ -3,18 +3,19 @@
 Nothing that stands in a dataset file may keep the rest of the control plane from loading.
 """
 
+import re
 from collections.abc import Sequence
 
 import dagster as dg
 import structlog
 from dagster._check import CheckError
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterError
 
 from orchestration.datasets.assets import GROUP, TAGS, dataset_assets
 from orchestration.datasets.loading import (
     NAME,
     REFERENCE,
+    RESERVED,
     LoadedDataset,
     RefusedDataset,
     load_datasets,
@@ -26,7 +27,6 @@ from serving.errors import ConfigError
 
 _log = structlog.get_logger(__name__)
 
-Part = dg.AssetsDefinition | dg.AssetSpec | dg.ScheduleDefinition | UnresolvedAssetJobDefinition
 EVERY_FIVE_MINUTES = "*/5 * * * *"
 
 
@@ -41,7 +41,7 @@ def dataset_definitions(fleet: Fleet, state: StateFolder) -> dg.Definitions:
             refused.append(_refused_by_dagster(dataset, error))
     for one in refused:
         _log.error("dataset_refused", dataset=one.name, error=str(one.error))
-    parts += [_placeholder(one) for one in refused if NAME.fullmatch(one.name)]
+    parts += [_placeholder(one) for one in refused]
     return dg.Definitions.merge(*parts)
 
 
@@ -69,8 +69,9 @@ def _refused_by_dagster(dataset: LoadedDataset, error: Exception) -> RefusedData
 
 def _placeholder(refused: RefusedDataset) -> dg.Definitions:
     """What a dataset that cannot be used leaves: an asset that says why, and ticks that fail."""
+    name = _free_name(refused.name)
     asset = dg.AssetSpec(
-        completions_key(refused.name),
+        completions_key(name),
         description=f"**This dataset cannot be used.**\n\n{refused.error}",
         group_name=GROUP,
         kinds={"yaml"},
@@ -78,26 +79,33 @@ def _placeholder(refused: RefusedDataset) -> dg.Definitions:
         tags=TAGS,
         metadata={"declared in": dg.MetadataValue.path(str(refused.file))},
     )
-    return dg.Definitions(assets=[asset], schedules=[_failing_schedule(refused)])
+    return dg.Definitions(assets=[asset], schedules=[_failing_schedule(name, refused.error)])
 
 
-def _failing_schedule(refused: RefusedDataset) -> dg.ScheduleDefinition:
-    @dg.op(name=f"{refused.name}_refused")
+def _free_name(name: str) -> str:
+    """What a refused dataset is called: as it wants to be, if it may."""
+    if NAME.fullmatch(name) and name not in RESERVED:
+        return name
+    return "refused_" + re.sub("[^a-z0-9_]", "_", name.lower())
+
+
+def _failing_schedule(name: str, error: ConfigError) -> dg.ScheduleDefinition:
+    @dg.op(name=f"{name}_refused")
     def refuse() -> None:
-        raise dg.Failure(str(refused.error))
+        raise dg.Failure(str(error))
 
-    @dg.job(name=refused.name, description=str(refused.error))
+    @dg.job(name=name, description=str(error))
     def job() -> None:
         refuse()
 
     @dg.schedule(
-        name=f"{refused.name}_schedule",
+        name=f"{name}_schedule",
         job=job,
         cron_schedule=EVERY_FIVE_MINUTES,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Fails until the dataset's file is mended.",
     )
     def schedule() -> Sequence[dg.RunRequest]:
-        raise refused.error
+        raise error
 
     return schedule

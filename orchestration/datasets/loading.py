@@ -55,7 +55,7 @@ class Datasets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_datasets(fleet: Fleet, state: StateFolder) -> Datasets:
-    """Every dataset of a fleet; its own files come before those of the same name that are shipped."""
+    """Every dataset of a fleet; its own files go before those of the same name that are shipped."""
     usable, refused = [], []
     for name, file in sorted(dataset_files(fleet).items()):
         try:
@@ -79,6 +79,7 @@ def load_dataset(file: Path, fleet: Fleet, state: StateFolder) -> LoadedDataset:
         _check_name(file.stem)
         model = _model(declared, fleet)
         check_template(declared.template)
+        _check_schemas(declared)
     except ValueError as error:
         raise ConfigError(
             str(error), where=str(file), fix=f"{REFERENCE} lists every key and what it takes."
@@ -106,3 +107,19 @@ def _model(declared: Dataset, fleet: Fleet) -> str:
     if declared.model is not None and declared.model not in known:
         raise ValueError(f"model: the fleet file has no {declared.model!r}, but {', '.join(known)}")
     return declared.model or known[0]
+
+
+def _check_schemas(declared: Dataset) -> None:
+    schemas = {
+        "sampling.response_schema": declared.sampling.response_schema,
+        "checks.answer_schema": declared.checks.answer_schema,
+    }
+    for key, schema in schemas.items():
+        if schema is None:
+            continue
+        from jsonschema import Draft202012Validator, SchemaError  # few datasets need it
+
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise ValueError(f"{key}: not a JSON Schema: {error.message}") from error

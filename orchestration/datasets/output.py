@@ -70,15 +70,15 @@ def read_output(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_ndjson(path)
 
 
-def write_output(
-    path: Path, rows: Rows, columns: list[str], answers: Iterator[AnswerRow]
-) -> None:
+def write_output(path: Path, rows: Rows, columns: list[str], answers: Iterator[AnswerRow]) -> None:
     """Write an output whole: a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines, draft = path.with_suffix(".lines"), path.with_suffix(".draft")
     with lines.open("wb") as file:
         _write_lines(file, answers)
-    frame = pl.scan_ndjson(lines, schema=SCHEMA) if rows.frame.height else pl.LazyFrame(schema=SCHEMA)
+    frame = (
+        pl.scan_ndjson(lines, schema=SCHEMA) if rows.frame.height else pl.LazyFrame(schema=SCHEMA)
+    )
     if columns:
         frame = pl.concat([frame, rows.frame.lazy().select(columns)], how="horizontal")
     (frame.sink_parquet if path.suffix == ".parquet" else frame.sink_ndjson)(draft)

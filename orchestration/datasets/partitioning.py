@@ -45,7 +45,7 @@ def latest_keys(declared: Partitions, count: int, now: datetime) -> list[str | N
         return [None]
     if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
         return list(declared.keys)
-    with dg.partitions.partition_loading_context(now):
+    with dg.partition_loading_context(now):
         window = definition.get_last_partition_window()
         keys: list[str | None] = []
         while window is not None and len(keys) < count:

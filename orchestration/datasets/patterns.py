@@ -56,7 +56,8 @@ def check_pattern(pattern: str, *, partitions: str = "hourly", where: str = "pat
     if unknown:
         known = ", ".join(f"{{{name}}}" for name in sorted(allowed))
         raise ValueError(
-            f"{where}: {{{unknown[0]}}} means nothing with partitions by {partitions}; known: {known}"
+            f"{where}: {{{unknown[0]}}} means nothing with partitions by {partitions}; "
+            f"known: {known}"
         )
     try:
         _EXAMPLE.fill(pattern, _EXAMPLE_PORTION)

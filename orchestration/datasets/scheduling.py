@@ -12,7 +12,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from orchestration.datasets.declaration import FileSource
 from orchestration.datasets.loading import LoadedDataset
 from orchestration.datasets.output import output_file
-from orchestration.datasets.partitioning import latest_keys, partitions_definition, portion_of
+from orchestration.datasets.partitioning import latest_keys, portion_of
 from orchestration.datasets.sources import source_files
 from orchestration.names import BATCH_TAGS, completions_key, prompts_key
 
@@ -45,7 +45,6 @@ def dataset_job(dataset: LoadedDataset) -> UnresolvedAssetJobDefinition:
             prompts_key(dataset.name), completions_key(dataset.name)
         ),
         description=dataset.declared.description or f"Answer the prompts of {dataset.name}.",
-        partitions_def=partitions_definition(dataset.declared.partitions),
         tags=job_tags(dataset),
         executor_def=dg.in_process_executor,
     )

@@ -31,9 +31,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     """Texts, no two alike: one for each row."""
 
 
-def read_rows(
-    dataset: LoadedDataset, portion: Portion, fleet: Fleet, state: StateFolder
-) -> Rows:
+def read_rows(dataset: LoadedDataset, portion: Portion, fleet: Fleet, state: StateFolder) -> Rows:
     """The source's rows. Raises SourceError."""
     source = dataset.declared.source
     if isinstance(source, FileSource):

@@ -24,8 +24,8 @@ Document = TypeVar("Document", bound=Section)
 def read_document(path: Path, schema: type[Document], *, absent: str, reference: str) -> Document:
     """Read and validate a file.
 
-    Raises ConfigError, which names the file, every wrong key, what is wrong and the fix: `absent` if
-    there is no such file, else a look at `reference`, the page that lists the keys.
+    Raises ConfigError, which names the file, every wrong key, what is wrong and the fix: `absent`
+    if there is no such file, else a look at `reference`, the page that lists the keys.
     """
     try:
         raw = yaml.safe_load(path.read_text())
