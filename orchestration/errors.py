@@ -37,3 +37,7 @@ class OverridesUnreadable(TurntableError):
 
 class AllocationUnderWay(TurntableError):
     """Another allocation run did not end in time."""
+
+
+class BatchNotReady(BatchError):
+    """A batch of the Batch API cannot be run yet."""

@@ -6,6 +6,7 @@ from orchestration.run_coordinator import ALLOCATION, BATCH, RUN_KIND_TAG
 
 TRAFFIC = AssetKey("traffic_statistics")
 PLAN = AssetKey("allocation_plan")
+BATCHES = AssetKey("batches")
 PROFILES = AssetKey("batch_size_profiles")
 
 OWNERS = ["team:serving"]

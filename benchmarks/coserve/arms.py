@@ -1,29 +1,35 @@
-"""The arms of one round, in an order that favours nobody.
+"""The arms of one round, close together in time.
 
-A round has every arm once; the next round has them in reverse, so that a machine that grows faster
-or slower does so for all of them alike. Between two arms every server is idle.
+What is compared stands side by side: half of the bursts alone, all of them beside batch work, the
+other half alone, so that a machine that grows faster or slower does so for both arms alike. The
+first half gives ours its service level, and the next round the lengths of its answers. Between two
+segments every server is idle.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.coserve.instance import Instance
+from benchmarks.coserve.pace import Pace, pace_of
 from benchmarks.coserve.recorded import read_recorded
 from benchmarks.coserve.samples import ArmSamples, CoserveSamples
-from benchmarks.coserve.segment import Load, run_segment
+from benchmarks.coserve.segment import Load, Segment, run_segment
 from benchmarks.coserve.workload import (
     SINGLE,
     SIZES,
     Arrival,
     Size,
     batch_work,
-    bursts,
+    halves,
     window_s,
 )
+from benchmarks.coserve.workload import bursts as made_bursts
 from benchmarks.streams import Endpoint
 
 BURSTS = 4
 """In one window."""
+STOCK_ROUND = 1
+"""The stock server has no target: one round of it is enough."""
 _QUEUED = 8
 """Batch requests beyond the slots: there is always one waiting."""
 
@@ -35,86 +41,113 @@ class Arms:
     instance: Instance
     samples: CoserveSamples
     texts: Sequence[str]
-    answer_tokens: dict[str, int]
-    """Mean length of an interactive answer, by name of size."""
+    paces: dict[str, Pace]
+    """The last seen, or expected, by name of size."""
 
     def round(self, number: int) -> None:
-        """Every arm once."""
+        """Every arm once, the sizes in turn first."""
         order = SIZES if number % 2 == 0 else SIZES[::-1]
         self._size(order[0], number)
         self._say(number, "batch alone")
         endpoint = self.instance.ours(self.instance.fleets.sized(order[0]).name)
-        found, full = self.samples.batch_alone, self.samples.slots
-        self.segment(found, endpoint, f"r{number}-batch", seed=number, running=full, queued=_QUEUED)
+        batch_alone = self._batch(endpoint, f"r{number}-batch", (), number)
+        self.samples.batch_alone.rounds.append([batch_alone])
         self._size(order[1], number)
+
+    def two_hosts(self) -> None:
+        """One interactive request at a time on two hosts that batch work fills by half.
+
+        The request is on one of them, so what it evicts has somewhere to go. With both hosts full,
+        or with interactive work on both, there would be no free slot elsewhere.
+        """
+        instance, found = self.instance, self.samples.two_hosts
+        model = instance.fleets.sized(SIZES[-1]).name
+        for host in instance.hosts:
+            host.swap(model)
+        instance.wait_for_replicas(model, 2)
+        self.paces[SINGLE.name] = self.paces[SIZES[0].name]
+        endpoint, arrivals = instance.ours(model), self._arrivals(SINGLE, 0)
+        alone = self._alone(endpoint, "two-alone", arrivals)
+        for host in instance.hosts:
+            host.keep_to_level(model, pace_of(alone.interactive).level_s)
+        ours = self._batch(endpoint, "two-ours", arrivals, 0, queued=0)
+        batch_alone = self._batch(endpoint, "two-batch", (), 0, queued=0)
+        found.alone.rounds.append([alone])
+        found.batch_alone.rounds.append([batch_alone])
+        self._keep_recorded(found.ours, "two-ours", ours)
+
+    def warm(self, size: Size) -> None:
+        """Half of a window alone that is compared with nothing: it gives the first lengths."""
+        endpoint = self.instance.awake(self.instance.fleets.sized(size).name)
+        first, _ = halves(self._arrivals(size, -1), BURSTS)
+        segment = self._alone(endpoint, f"warm-{size.name}", first, bursts=BURSTS // 2)
+        self.paces[size.name] = pace_of(segment.interactive)
 
     def _size(self, size: Size, number: int) -> None:
         found = self.samples.sizes[size.name]
-        ours = self.instance.awake(self.instance.fleets.sized(size).name)
-        stock = self.instance.stock
-        arms: list[tuple[str, ArmSamples, Endpoint, bool]] = [
-            ("alone", found.alone, ours, False),
-            ("stock-alone", found.stock_alone, stock, False),
-            ("stock", found.stock, stock, True),
-            ("ours", found.ours, ours, True),
-        ]
-        for name, arm, endpoint, batch in arms if number % 2 == 0 else reversed(arms):
-            self._say(number, f"{size.name}, {name}")
-            label = f"r{number}-{size.name}-{name}"
-            running, queued = (self.samples.slots, _QUEUED) if batch else (0, 0)
-            self.segment(
-                arm, endpoint, label, seed=number, size=size, running=running, queued=queued
-            )
+        model = self.instance.fleets.sized(size).name
+        endpoint, name = self.instance.awake(model), f"r{number}-{size.name}"
+        arrivals = self._arrivals(size, number)
+        self._say(number, f"{size.name}, alone and ours")
+        early, late = halves(arrivals, BURSTS)
+        before = self._alone(endpoint, f"{name}-alone-1", early, bursts=BURSTS // 2)
+        pace = self.paces[size.name] = pace_of(before.interactive)
+        self.instance.hosts[0].keep_to_level(model, pace.level_s)
+        ours = self._batch(endpoint, f"{name}-ours", arrivals, number)
+        after = self._alone(endpoint, f"{name}-alone-2", late, bursts=BURSTS // 2)
+        found.alone.rounds.append([before, after])
+        self._keep_recorded(found.ours, f"{name}-ours", ours)
+        found.levels_s.append(pace.level_s)
+        if number == STOCK_ROUND:
+            self._stock(size, number, arrivals)
 
-    def segment(
+    def _stock(self, size: Size, number: int, arrivals: Sequence[Arrival]) -> None:
+        found, stock = self.samples.sizes[size.name], self.instance.stock
+        name = f"r{number}-{size.name}-stock"
+        self._say(number, f"{size.name}, stock server")
+        found.stock_alone.rounds.append([self._alone(stock, f"{name}-alone", arrivals)])
+        found.stock.rounds.append([self._batch(stock, name, arrivals, number)])
+
+    def _alone(
+        self, endpoint: Endpoint, name: str, arrivals: Sequence[Arrival], *, bursts: int = BURSTS
+    ) -> Segment:
+        return self._segment(endpoint, Load(name, arrivals, window_s=window_s(bursts)))
+
+    def _batch(
         self,
-        arm: ArmSamples,
         endpoint: Endpoint,
         name: str,
-        *,
+        arrivals: Sequence[Arrival],
         seed: int,
-        size: Size | None = None,
-        running: int = 0,
-        queued: int = 0,
-    ) -> None:
-        """One window of one arm, with so much batch work; afterwards all servers are idle."""
-        batch = running > 0
+        *,
+        queued: int = _QUEUED,
+    ) -> Segment:
+        """One window over batch work for every slot of a host, and so much that waits."""
+        slots = self.samples.slots
         load = Load(
             name,
-            self._arrivals(size, seed) if size else (),
-            batch=batch_work(self.texts, seed) if batch else None,
-            batch_streams=running + queued,
-            slots=running,
+            arrivals,
+            batch=batch_work(self.texts, seed),
+            batch_streams=slots + queued,
+            slots=slots,
             window_s=window_s(BURSTS),
         )
+        return self._segment(endpoint, load)
+
+    def _segment(self, endpoint: Endpoint, load: Load) -> Segment:
+        """Afterwards all servers are idle."""
         segment = run_segment(endpoint, load)
         self.instance.wait_idle()
-        arm.segments.append(segment)
-        if batch and endpoint.url == self.instance.gateway_url:
-            reader, gateway = self.instance.reader, self.instance.gateway
-            arm.recorded.append(read_recorded(reader, name, segment, gateway))
+        return segment
+
+    def _keep_recorded(self, arm: ArmSamples, name: str, segment: Segment) -> None:
+        arm.rounds.append([segment])
+        reader, gateway = self.instance.reader, self.instance.gateway
+        arm.recorded.append(read_recorded(reader, name, segment, gateway))
 
     def _arrivals(self, size: Size, seed: int) -> list[Arrival]:
-        mean = self.answer_tokens[size.name]
-        return bursts(size, self.texts, seed, number=BURSTS, mean_tokens=mean)
+        mean = self.paces[size.name].answer_tokens(size)
+        return made_bursts(size, self.texts, seed, number=BURSTS, mean_tokens=mean)
 
     def _say(self, number: int, what: str) -> None:
         self.instance.workspace.say(f"round {number + 1}: {what}")
-
-
-def two_hosts(arms: Arms) -> None:
-    """One interactive request at a time on two hosts that batch work fills by half.
-
-    The request is on one of them, so what it evicts has somewhere to go. With both hosts full, or
-    with interactive work on both, there would be no free slot elsewhere.
-    """
-    instance, found = arms.instance, arms.samples.two_hosts
-    model = instance.fleets.sized(SIZES[-1]).name
-    for host in instance.hosts:
-        host.swap(model)
-    instance.wait_for_replicas(model, 2)
-    endpoint = instance.ours(model)
-    half = arms.samples.slots
-    arms.segment(found.alone, endpoint, "two-alone", seed=0, size=SINGLE)
-    arms.segment(found.ours, endpoint, "two-ours", seed=0, size=SINGLE, running=half)
-    arms.segment(found.batch_alone, endpoint, "two-batch", seed=0, running=half)

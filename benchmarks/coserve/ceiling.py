@@ -39,7 +39,10 @@ def tpot_at(profile: Sequence[ProfilePoint], batch_size: float) -> float:
 
 
 def batch_share_ceiling(
-    profile: Sequence[ProfilePoint], presence: Mapping[int, float], slots: int
+    profile: Sequence[ProfilePoint],
+    presence: Mapping[int, float],
+    slots: int,
+    batch_alone_tokens_per_s: float,
 ) -> float:
     """Batch tokens per second over those of batch alone, at most.
 
@@ -49,25 +52,47 @@ def batch_share_ceiling(
     if not profile or not presence:
         return float("nan")
     shares = [
-        1 + sum(time * _change(profile, number, slots, bound) for number, time in presence.items())
+        1
+        + sum(
+            time * max(_changes(profile, number, slots, bound, batch_alone_tokens_per_s))
+            for number, time in presence.items()
+        )
         for bound in (TPOT_P50_BOUND, TPOT_P99_BOUND)
     ]
-    return sum(shares) / len(shares)
+    return min(1.0, sum(shares) / len(shares))
 
 
-def _change(profile: Sequence[ProfilePoint], interactive: int, slots: int, bound: float) -> float:
-    """Batch share gained (it is a loss) per second that so many would be there alone."""
+def room_beside(profile: Sequence[ProfilePoint], interactive: int, slots: int) -> float:
+    """The most batch generations that fit beside so many within the bound on TPOT p50."""
+    if not profile:
+        return float("nan")
+    return max(_fitting(profile, interactive, slots, TPOT_P50_BOUND))
+
+
+def _changes(
+    profile: Sequence[ProfilePoint],
+    interactive: int,
+    slots: int,
+    bound: float,
+    batch_alone_tokens_per_s: float,
+) -> list[float]:
+    """Batch share gained (a loss) per second that so many are there alone, by what fits."""
     if interactive == 0:
-        return 0.0
-    alone_s, alone_rate = tpot_at(profile, interactive), slots / tpot_at(profile, slots)
-    best = -1.0  # no batch work at all while they are there
-    for step in range((slots - interactive) * _STEPS_A_PLACE + 1):
-        batch = step / _STEPS_A_PLACE
+        return [0.0]
+    alone_s, changes = tpot_at(profile, interactive), []
+    for batch in _fitting(profile, interactive, slots, bound):
         tpot_s = tpot_at(profile, interactive + batch)
-        if tpot_s <= bound * alone_s:
-            longer = tpot_s / alone_s
-            best = max(best, longer * (batch / tpot_s / alone_rate - 1))
-    return best
+        changes.append(tpot_s / alone_s * (batch / tpot_s / batch_alone_tokens_per_s - 1))
+    return changes
+
+
+def _fitting(
+    profile: Sequence[ProfilePoint], interactive: int, slots: int, bound: float
+) -> list[float]:
+    """Numbers of batch generations beside which TPOT keeps the bound; zero is one of them."""
+    alone_s = tpot_at(profile, interactive)
+    numbers = [step / _STEPS_A_PLACE for step in range((slots - interactive) * _STEPS_A_PLACE + 1)]
+    return [n for n in numbers if tpot_at(profile, interactive + n) <= bound * alone_s]
 
 
 def presence_of(spans: Sequence[tuple[float, float]], window_s: float) -> dict[int, float]:

@@ -1,11 +1,10 @@
 """The benchmark's fleets: one host that is measured, a second one for evictions to land on. Pure.
 
-The first model of the user's fleet is entered once a size, each with the service level that the
-size is held to, and once in float32 for comparing rows. A host has one of them awake. The second
+The first model of the user's fleet is entered once a size, because each size is held to a service
+level of its own, and once in float32 for comparing rows. A host has one of them awake. The second
 host's file knows the heavy one only, so it keeps no engine that it does not need.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.coserve.workload import SIZES, Size
@@ -13,8 +12,6 @@ from benchmarks.servers import free_ports
 from benchmarks.setting import BenchmarkUnable
 from serving.config import Fleet, HostSettings, ModelSettings
 
-LEVEL_OVER_ALONE = 1.1
-"""Service level for TPOT over what interactive work gets alone; the bound is 1.15."""
 _HOST_GIB = 8.0
 
 
@@ -35,17 +32,6 @@ class CoserveFleets:
     def exact(self) -> ModelSettings:
         """The same weights in float32."""
         return self.first.models[-1]
-
-    @property
-    def calibration(self) -> "CoserveFleets":
-        """The first model only: nothing is loaded beside what is measured."""
-        models = {"models": self.first.models[:1]}
-        return CoserveFleets(self.first.model_copy(update=models), self.second)
-
-    def with_levels(self, tpot_s: Mapping[str, float]) -> "CoserveFleets":
-        """The same with service levels for TPOT, by name of size."""
-        by_model = {self.sized(size).name: tpot_s[size.name] for size in SIZES}
-        return CoserveFleets(_levelled(self.first, by_model), _levelled(self.second, by_model))
 
 
 def coserve_fleets(fleet: Fleet) -> CoserveFleets:
@@ -80,13 +66,3 @@ def coserve_fleets(fleet: Fleet) -> CoserveFleets:
 def _host(host: HostSettings, port: int) -> HostSettings:
     update = {"port": port, "address": "127.0.0.1", "host_memory_gib": _HOST_GIB}
     return host.model_copy(update=update | {"starts_with": None})
-
-
-def _levelled(fleet: Fleet, tpot_s: Mapping[str, float]) -> Fleet:
-    def levelled(model: ModelSettings) -> ModelSettings:
-        if model.name not in tpot_s:
-            return model
-        levels = model.service_levels.model_copy(update={"tpot_s": tpot_s[model.name]})
-        return model.model_copy(update={"service_levels": levels})
-
-    return fleet.model_copy(update={"models": [levelled(model) for model in fleet.models]})

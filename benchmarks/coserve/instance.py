@@ -27,7 +27,7 @@ from benchmarks.workspace import Workspace, write_fleet
 from serving.clients.host import HostClient
 from serving.config import HostSettings, StateFolder
 from serving.errors import HostUnreachable
-from serving.wire import BatchSizePoint, BatchSizeProfile, SwapCommand
+from serving.wire import BatchSizePoint, BatchSizeProfile, SwapCommand, TpotLevel
 
 _IDLE_LIMIT_S = 60.0
 _BUSY = ("vllm:num_requests_running", "vllm:num_requests_waiting")
@@ -87,6 +87,10 @@ class Host:
                 ],
             )
         )
+
+    def keep_to_level(self, model: str, tpot_s: float) -> None:
+        """State another service level for TPOT than the fleet file does."""
+        self._client.keep_to_level(model, TpotLevel(tpot_s=tpot_s))
 
     def bring_asleep(self, models: list[str]) -> None:
         """Have these loaded now: the host would by itself, but in the midst of a measurement."""
@@ -167,19 +171,19 @@ class Instance:
         return True if busy and not any(busy) else None
 
     @contextmanager
-    def running_hosts(self, fleets: CoserveFleets, *, second: bool) -> Iterator[None]:
-        """The first host serving, the second one up without a model if wanted; then stopped."""
-        files = [(fleets.first, 0), (fleets.second, 1)][: 1 + second]
+    def running_hosts(self) -> Iterator[None]:
+        """The first host serving, the second one up without a model; then stopped."""
+        fleets = self.fleets
         with ExitStack() as stack:
             hosts = []
-            for fleet, place in files:
+            for place, fleet in enumerate((fleets.first, fleets.second)):
                 settings = fleet.hosts[place]
-                name = f"{settings.name}-{'measured' if second else 'calibration'}"
+                name = settings.name
                 file = self.workspace.root / f"{name}.yaml"
                 write_fleet(fleet, file)
                 command = ["serving.engine", "--fleet", str(file), "--state", str(self.state.root)]
                 server = stack.enter_context(
-                    _started(self.workspace, name, [*command, "--host", settings.name])
+                    _started(self.workspace, name, [*command, "--host", name])
                 )
                 hosts.append(Host(settings, self.state, server))
             self.hosts = hosts

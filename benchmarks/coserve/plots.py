@@ -63,7 +63,7 @@ def _readable_ticks(axes: Any) -> None:
 
 
 def _time_line(axes: Any, name: str, size: SizeSamples, batch_alone: ArmSamples) -> None:
-    """Batch tokens per second in the last round; shaded where ours had interactive work."""
+    """Batch tokens per second in an arm's last round; shaded where ours had interactive work."""
     arms = {"batch alone": batch_alone, "stock": size.stock, "ours": size.ours}
     for arm, found in arms.items():
         for segment in found.segments[-1:]:

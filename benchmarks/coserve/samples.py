@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks.chat import Load
 from benchmarks.coserve.ceiling import ProfilePoint, presence_of
 from benchmarks.coserve.recorded import Recorded
 from benchmarks.coserve.segment import Segment
@@ -13,9 +12,19 @@ from benchmarks.streams import Stream
 class ArmSamples:
     """One arm under one size, over all rounds."""
 
-    segments: list[Segment] = field(default_factory=list)
+    rounds: list[list[Segment]] = field(default_factory=list)
+    """The segments of each round."""
     recorded: list[Recorded] = field(default_factory=list)
     """One a segment, where Turntable served it and there was batch work."""
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Those of all rounds."""
+        return [segment for segments in self.rounds for segment in segments]
+
+    def by_round(self) -> list["ArmSamples"]:
+        """Each round for itself, without what was recorded."""
+        return [ArmSamples([segments]) for segments in self.rounds]
 
     @property
     def interactive(self) -> list[Stream]:
@@ -65,8 +74,8 @@ class SizeSamples:
     stock_alone: ArmSamples = field(default_factory=ArmSamples)
     stock: ArmSamples = field(default_factory=ArmSamples)
     ours: ArmSamples = field(default_factory=ArmSamples)
-    level_s: float = float("nan")
-    """The service level for TPOT that ours was held to."""
+    levels_s: list[float] = field(default_factory=list)
+    """The service level for TPOT that ours was held to, one a round."""
 
 
 @dataclass
@@ -89,12 +98,14 @@ class RowSamples:
 
 @dataclass
 class GatewaySamples:
-    """One endpoint without batch work."""
+    """The same chats through the gateway and straight from the stock server, in pairs."""
 
-    single_ttft_s: list[float] = field(default_factory=list)
-    """One request at a time."""
-    side_by_side: list[Load] = field(default_factory=list)
-    """Many streams at a time."""
+    added_ttft_s: list[float] = field(default_factory=list)
+    """Of one request at a time: through the gateway, less straight."""
+    tokens_per_s: list[float] = field(default_factory=list)
+    """Of many streams at a time, through the gateway."""
+    stock_tokens_per_s: list[float] = field(default_factory=list)
+    """The same, straight from the stock server."""
 
 
 @dataclass
@@ -108,4 +119,3 @@ class CoserveSamples:
     two_hosts: TwoHostSamples = field(default_factory=TwoHostSamples)
     rows: RowSamples = field(default_factory=RowSamples)
     gateway: GatewaySamples = field(default_factory=GatewaySamples)
-    stock_server: GatewaySamples = field(default_factory=GatewaySamples)

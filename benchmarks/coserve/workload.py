@@ -82,6 +82,18 @@ def bursts(
     return sorted(found, key=lambda arrival: arrival.at_s)
 
 
+def halves(arrivals: Sequence[Arrival], number: int) -> tuple[list[Arrival], list[Arrival]]:
+    """Two windows of half of the `number` bursts each, in place of one of all."""
+    half_s = window_s(number // 2)
+    early = [arrival for arrival in arrivals if arrival.at_s < half_s]
+    late = [
+        Arrival(arrival.at_s - half_s, arrival.question)
+        for arrival in arrivals
+        if arrival.at_s >= half_s
+    ]
+    return early, late
+
+
 def window_s(number: int) -> float:
     """How long `number` bursts are watched."""
     return number * PERIOD_S

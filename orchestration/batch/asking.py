@@ -6,18 +6,20 @@ computes is taken from the engines where they share a machine.
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import aiohttp
 import msgspec
 
 from orchestration.batch.asks import Ask, Outcome
+from orchestration.batch.offers import Offer, offer_of
 from orchestration.batch.verdict import Busy, verdict
 
 CONNECT_S = 10.0
 LONGEST_WAIT_S = 3600.0
 """The gateway's own limit of what a request may wait for a replica."""
+_PAGE_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 _FLEX = msgspec.Raw(b'"flex"')
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -39,21 +41,30 @@ class Asker:
     """Sends rows to the gateway over one pool of connections."""
 
     def __init__(self, session: aiohttp.ClientSession, terms: Terms) -> None:
-        self.session, self._terms = session, terms
+        self._session, self._terms = session, terms
 
     async def ask(self, ask: Ask) -> Outcome:
         """The outcome of one request. Raises Busy or Faulty."""
         began = time.monotonic()
         try:
-            async with self.session.post(
+            async with self._session.post(
                 ask.path, data=flex(ask.body), headers=headers_of(ask, self._terms, time.time())
             ) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise Busy(f"the gateway is away: {error or type(error).__name__}") from error
+            raise Busy(_away(error)) from error
         heard = {name.lower(): value for name, value in answer.headers.items()}
         outcome = verdict(ask, answer.status, body, heard)
         return msgspec.structs.replace(outcome, seconds=round(time.monotonic() - began, 3))
+
+    async def offers(self, models: Iterable[str]) -> dict[str, Offer]:
+        """What the fleet offers to each model; what cannot be known says why."""
+        try:
+            async with self._session.get("/fleet", timeout=_PAGE_TIMEOUT) as answer:
+                page = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            return dict.fromkeys(models, Offer(trouble=_away(error)))
+        return {model: offer_of(page, model) for model in models}
 
 
 @asynccontextmanager
@@ -89,3 +100,7 @@ def flex(body: bytes) -> bytes:
     fields = _fields.decode(body)
     fields["service_tier"] = _FLEX
     return msgspec.json.encode(fields)
+
+
+def _away(error: Exception) -> str:
+    return f"the gateway is away: {str(error) or type(error).__name__}"

@@ -26,30 +26,13 @@ class _Response(msgspec.Struct, frozen=True):
     body: msgspec.Raw
 
 
-class _Error(msgspec.Struct, frozen=True):
-    code: str
-    message: str
-
-
 class _Record(msgspec.Struct, frozen=True):
     """A line of an output or error file, in the order of OpenAI's fields."""
 
     id: str
     custom_id: str
     response: _Response | None
-    error: _Error | None
-
-
-class Joined(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written."""
-
-    completed: int
-    failed: int
-
-    @property
-    def records(self) -> int:
-        """Of both files."""
-        return self.completed + self.failed
+    error: RowError | None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -61,24 +44,18 @@ def join(
     missing: RowError,
     output: Sink,
     errors: Sink,
-) -> Joined:
+) -> None:
     """Write the record of every line: its number, its custom id, its outcome if there is one."""
-    completed = failed = 0
     for number, custom_id, outcome in lines:
         done = outcome or Outcome(key=number, custom_id=custom_id, error=missing)
         sink = output if done.ok else errors
         sink.write(_encode(record_of(batch_id, number, done)) + b"\n")
-        completed += done.ok
-        failed += not done.ok
-    return Joined(completed=completed, failed=failed)
 
 
 def record_of(batch_id: str, number: int, outcome: Outcome) -> _Record:
     """The record of a line."""
     digest = hashlib.sha256(f"{batch_id} {number}".encode()).hexdigest()
-    response = error = None
+    response = None
     if outcome.status is not None:
         response = _Response(outcome.status, outcome.request_id, outcome.body)
-    if outcome.error is not None:
-        error = _Error(outcome.error.code, outcome.error.message)
-    return _Record(f"batch_req_{digest[:32]}", outcome.custom_id, response, error)
+    return _Record(f"batch_req_{digest[:32]}", outcome.custom_id, response, outcome.error)

@@ -1,11 +1,7 @@
-"""What the fleet offers to batch work of a model now, as the gateway says it."""
+"""What the fleet offers to batch work of a model now, as the gateway says it. Pure."""
 
-import aiohttp
 import msgspec
 
-from orchestration.batch.asks import NOTHING
-
-ANSWER_S = 10.0
 SERVING = "serving"
 
 
@@ -14,6 +10,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     replicas: int = 0
     slots: int = 0
+    """Those that batch work has when no interactive work is there."""
     trouble: str = ""
 
 
@@ -23,11 +20,20 @@ class _Host(msgspec.Struct, frozen=True):
     phase: str = ""
     awake_model: str | None = None
     slots: int = 0
-    running: msgspec.Raw = NOTHING
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    slots_at_rest: int
+
+
+class _Model(msgspec.Struct, frozen=True):
+    name: str
+    batch: _Batch | None = None
 
 
 class _Fleet(msgspec.Struct, frozen=True):
     hosts: tuple[_Host, ...]
+    models: tuple[_Model, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(_Fleet)
@@ -36,25 +42,14 @@ _decoder = msgspec.json.Decoder(_Fleet)
 def offer_of(page: bytes, model: str) -> Offer:
     """The offer on the gateway's page of the fleet."""
     try:
-        hosts = _decoder.decode(page).hosts
+        fleet = _decoder.decode(page)
     except msgspec.MsgspecError as error:
         return Offer(trouble=f"the gateway's page of the fleet is not readable: {error}")
     replicas = [
         host
-        for host in hosts
+        for host in fleet.hosts
         if host.reachable and host.phase == SERVING and host.awake_model == model
     ]
-    return Offer(replicas=len(replicas), slots=sum(host.slots for host in replicas))
-
-
-async def read_offers(session: aiohttp.ClientSession, models: list[str]) -> dict[str, Offer]:
-    """The offer to each model; what cannot be known says why."""
-    try:
-        async with session.get(
-            "/fleet", timeout=aiohttp.ClientTimeout(total=ANSWER_S)
-        ) as answer:
-            page = await answer.read()
-    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        trouble = f"the gateway is away: {error or type(error).__name__}"
-        return dict.fromkeys(models, Offer(trouble=trouble))
-    return {model: offer_of(page, model) for model in models}
+    told = [one.batch.slots_at_rest for one in fleet.models if one.name == model and one.batch]
+    slots = told[0] if told else sum(host.slots for host in replicas)
+    return Offer(replicas=len(replicas), slots=slots)

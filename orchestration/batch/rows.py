@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from orchestration.batch.asking import Asker, Terms, asker
 from orchestration.batch.asks import Ask, Shard
 from orchestration.batch.journal import Journal
-from orchestration.batch.offers import read_offers
 from orchestration.batch.ordering import by_prefix
 from orchestration.batch.persistence import persist
 from orchestration.batch.progress import Figures, Progress
@@ -127,7 +126,7 @@ class RowsEngine:
     async def _follow_offers(self, asking: Asker) -> None:
         """Have windows follow what the fleet offers."""
         while True:
-            offers = await read_offers(asking.session, sorted(self._windows))
+            offers = await asking.offers(self._windows)
             self.progress.offered(offers)
             for name, offer in offers.items():
                 if not offer.trouble and not self._fixed:

@@ -11,7 +11,7 @@ import msgspec
 from orchestration.batch.asks import Ask, Outcome, RowError, Tokens
 
 BUSY_STATUSES = frozenset({401, 403, 408, 429, 503, 504})
-"""401 and 403: the gateway does not know the account of batch work, which is not the row's fault."""
+"""401 and 403: the gateway does not know the account of batch work: not the row's fault."""
 FAULT_ATTEMPTS: Mapping[int, int] = {502: 10}
 """502: attempt after attempt failed on engine hosts, which may be restarting."""
 OTHER_FAULT_ATTEMPTS = 3

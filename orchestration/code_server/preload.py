@@ -8,6 +8,7 @@ import gc
 import importlib
 
 PUT_OFF = (
+    "aiohttp",
     "dagster._core.execution.api",
     "dagster._core.executor.in_process",
     "dagster._core.secrets.env_file",

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import dagster as dg
 import structlog
 from dagster._check import CheckError
-from dagster._core.errors import DagsterError
 
 from orchestration.datasets.assets import GROUP, TAGS, dataset_assets
 from orchestration.datasets.loading import (
@@ -37,7 +36,7 @@ def dataset_definitions(fleet: Fleet, state: StateFolder) -> dg.Definitions:
     for dataset in found.usable:
         try:
             parts.append(_parts(dataset, fleet))
-        except (DagsterError, CheckError) as error:
+        except (dg.DagsterError, CheckError) as error:
             refused.append(_refused_by_dagster(dataset, error))
     for one in refused:
         _log.error("dataset_refused", dataset=one.name, error=str(one.error))

@@ -19,7 +19,7 @@ from serving.errors import ConfigError
 SHIPPED = Path(__file__).parent / "shipped"
 ENDINGS = (".yaml", ".yml")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-RESERVED = frozenset({"allocation", "batches", "profiles"})
+RESERVED = frozenset({"allocation", "answer_batch", "profiles"})
 """Other jobs."""
 REFERENCE = "docs/datasets.md"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 import polars as pl
@@ -17,7 +17,7 @@ from orchestration.datasets.sources import Rows
 
 DEFAULT_PATH = "{state}/datasets/{name}/{partition}.parquet"
 DEFAULT_WHOLE_PATH = "{state}/datasets/{name}/all.parquet"
-SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(ANSWER_COLUMNS, pl.String) | {
+SCHEMA: dict[str, Any] = dict.fromkeys(ANSWER_COLUMNS, pl.String) | {
     "prompt_tokens": pl.Int64,
     "completion_tokens": pl.Int64,
     "seconds": pl.Float64,

@@ -1,5 +1,6 @@
 """A dataset's partitions, as Dagster's and as portions."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import dagster as dg
@@ -7,7 +8,7 @@ import dagster as dg
 from orchestration.datasets.declaration import Partitions
 from orchestration.datasets.patterns import Portion
 
-_PERIODS: dict[str, type[dg.TimeWindowPartitionsDefinition]] = {
+_PERIODS: dict[str, Callable[..., dg.TimeWindowPartitionsDefinition]] = {
     "hourly": dg.HourlyPartitionsDefinition,
     "daily": dg.DailyPartitionsDefinition,
     "weekly": dg.WeeklyPartitionsDefinition,

@@ -32,9 +32,10 @@ checks: {max_error_rate: 0.01, min_rows: 1}
 _INTRODUCTION = f"""\
 # Datasets
 
-A dataset is batch work that comes again and again. A YAML file declares it: where its rows come from,
-how a row becomes a request, which model, when, and where answers go. No Python is needed. The file's
-name is the dataset's: `reviews.yaml` becomes the assets `reviews_prompts` and `reviews_completions`,
+A dataset is batch work that comes again and again. A YAML file declares it: where its rows come
+from, how a row becomes a request, which model, when, and where answers go. No Python is needed. The
+file's name is the dataset's: `reviews.yaml` becomes the assets `reviews_prompts` and
+`reviews_completions`,
 the job `reviews` and, if it has one, the schedule `reviews_schedule`.
 
 ```yaml
@@ -42,33 +43,36 @@ the job `reviews` and, if it has one, the schedule `reviews_schedule`.
 {EXAMPLE}```
 
 Files are found in the folder `datasets` beside the fleet file (`datasets` of the fleet file names
-another one). What was added, changed or taken away is there a few seconds later, without a restart;
-a run reads the file as it is when the run begins. A file that cannot be used takes nothing else down:
-its asset says what is wrong, and its schedule fails until it is mended. `turntable datasets check` says
-it before, and `turntable datasets show NAME PARTITION` shows the request of a row.
+another one). What was added, changed or taken away is seen when Turntable is started again; a run
+reads the file as it is when the run begins. A file that cannot be used takes nothing else down:
+its asset says what is wrong, and its schedule fails until it is mended.
 
-One dataset comes with Turntable: `batch`, [a file a day](batch.md#a-file-a-day). A file `batch.yaml`
-of your own takes its place.
+One dataset comes with Turntable: `batch`, [a file a day](batch.md#a-file-a-day). A file
+`batch.yaml` of your own takes its place.
 
 ## What a run does
 
-- It reads the source whole and refuses it if rows cannot be told apart or a column is missing. A row
+- It reads the source whole and refuses it if rows cannot be told apart or a column is missing. A
+  row
   that cannot be asked (an unknown model, a null that the template needs) ends with an error, alone.
-- What has no answer yet is asked in the flex tier. While no replica can serve, it waits, and says for what.
-- Answers are kept as they come, in `checkpoints/` beside the output. A run that follows another, or one
-  that died, asks only for what is missing or has changed. `retry_errors` in the launchpad asks again
+- What has no answer yet is asked in the flex tier. While no replica can serve, it waits, and
+  says for what.
+- Answers are kept as they come, in `checkpoints/` beside the output. A run that follows another, or
+  one that died, asks only for what is missing or has changed. `retry_errors` in the launchpad asks
+  again
   for rows that ended with an error.
-- The output has a row for each row of the source, in its order: `{"`, `".join(declaration.ANSWER_COLUMNS)}`, then
-  `output.columns`. It is replaced as a whole.
+- The output has a row for each row of the source, in its order:
+  `{"`, `".join(declaration.ANSWER_COLUMNS)}`, then `output.columns`. It is replaced as a whole.
 - Backfills and reruns are Dagster's: choose partitions in the pages, *Materialize*.
 
 ## Placeholders in paths
 
-`{{name}}` is the dataset's name, `{{state}}` the state folder, `{{partition}}` the partition's key. Where
-partitions are periods, `{{start}}` and `{{end}}` are their ends, with a format if wanted:
+`{{name}}` is the dataset's name, `{{state}}` the state folder, `{{partition}}` the partition's key.
+Where partitions are periods, `{{start}}` and `{{end}}` are their ends, with a format if wanted:
 `{{start:%Y/%m/%d}}`.
 
-This page is rendered from the schema: `python -m orchestration.datasets.reference > docs/datasets.md`.
+This page is rendered from the schema:
+`python -m orchestration.datasets.reference > docs/datasets.md`.
 """
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (

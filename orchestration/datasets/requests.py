@@ -13,7 +13,12 @@ from orchestration.datasets.sources import Rows
 from orchestration.datasets.templates import PARTITION, renderer
 
 CHAT = "/v1/chat/completions"
-_TYPES = {"max_tokens": int, "temperature": float, "top_p": float, "seed": int}
+_TYPES: dict[str, type[int] | type[float]] = {
+    "max_tokens": int,
+    "temperature": float,
+    "top_p": float,
+    "seed": int,
+}
 
 
 class Requests:

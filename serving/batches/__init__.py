@@ -1,7 +1,7 @@
 """Files and batches: their records, what may happen to them, and where they are kept.
 
-A library without effects of its own: the gateway's API and the runs of the control plane both use it
-over one folder. It knows no HTTP, no Dagster and no model. See the README.
+A library that the gateway's API and the runs of the control plane both use, over one
+folder. It knows no HTTP, no Dagster and no model. See the README.
 """
 
 from serving.batches.catalog import Catalog, Change
@@ -15,8 +15,8 @@ from serving.batches.errors import (
 from serving.batches.files import Draft, FileStore
 from serving.batches.lifecycle import (
     BatchEvent,
-    Cancelled,
     CancelAsked,
+    Cancelled,
     Completed,
     Expired,
     Failed,
@@ -44,6 +44,7 @@ from serving.batches.validation import BodyCheck, InputSize, Report, Rules, vali
 from serving.batches.window import window_s
 
 __all__ = [
+    "INDEX_NAME",
     "TERMINAL",
     "BatchError",
     "BatchEvent",
@@ -64,7 +65,6 @@ __all__ = [
     "FileStore",
     "Finalizing",
     "IllegalTransition",
-    "INDEX_NAME",
     "IndexWriter",
     "InputLine",
     "InputLines",

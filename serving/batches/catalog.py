@@ -68,7 +68,10 @@ class Catalog:
         limit: int = 10_000,
         order: Order = "desc",
     ) -> Page[FileRecord]:
-        """A page of the files that have not expired. Raises NoSuchRecord for an unknown `after_id`."""
+        """A page of the files that have not expired.
+
+        Raises NoSuchRecord for an unknown `after_id`.
+        """
         where = "(expires_at IS NULL OR expires_at > ?) AND (? IS NULL OR purpose = ?)"
         given = (self._now(), purpose, purpose)
         with self._database.reading() as rows:
@@ -152,9 +155,7 @@ class Catalog:
             ).fetchall()
         return [_batch(row[0]) for row in found]
 
-    def apply(
-        self, batch_id: str, event: BatchEvent, *, account: str | None = None
-    ) -> BatchRecord:
+    def apply(self, batch_id: str, event: BatchEvent, *, account: str | None = None) -> BatchRecord:
         """Let `event` happen to a batch; the batch afterwards.
 
         Raises NoSuchRecord, or IllegalTransition; then nothing has changed.
@@ -181,7 +182,11 @@ class Catalog:
     def _file(self, rows: sqlite3.Connection, file_id: str, account: str | None) -> FileRecord:
         found = rows.execute("SELECT record FROM files WHERE id = ?", (file_id,)).fetchone()
         record = None if found is None else _file(found[0])
-        if record is None or record.is_expired(self._now()) or account not in {None, record.account}:
+        if (
+            record is None
+            or record.is_expired(self._now())
+            or account not in {None, record.account}
+        ):
             raise NoSuchRecord("file", file_id)
         return record
 

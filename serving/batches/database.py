@@ -102,4 +102,6 @@ class Database:
             connection.close()
             raise CatalogOutdated(str(self.path), found, SCHEMA_VERSION)
         if found == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT")
+            connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
+            )

@@ -1,7 +1,7 @@
 """The file store: content of files, one file a record, never whole in memory.
 
-New content goes into a draft; keeping the draft makes it durable, gives it its name, and registers it.
-A reader therefore sees whole files only, and a crash leaves at most a draft.
+New content goes into a draft; keeping the draft makes it durable, gives it its name, and registers
+it. A reader therefore sees whole files only, and a crash leaves at most a draft.
 """
 
 import os

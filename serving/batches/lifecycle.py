@@ -1,7 +1,8 @@
 """The life of a batch as a pure state machine.
 
-`after(record, event, now)` is the record after the event. An event that has happened already changes
-nothing, so whoever is not sure may say it again. One that cannot happen raises IllegalTransition.
+`after(record, event, now)` is the record after the event. An event that has happened already
+changes nothing, so whoever is not sure may say it again. One that cannot happen raises
+IllegalTransition.
 
     validating ─ Validated ─▶ in_progress ─ Finalizing ─▶ finalizing ─ Completed ─▶ completed
         │ Refused                  │ Expired                   │ Expired
@@ -134,6 +135,8 @@ def _fits(record: BatchRecord, event: BatchEvent) -> bool:
             return record.is_validated and event.completed + event.failed <= record.lines
         case Validated():
             return event.lines > 0
+        case Refused():
+            return not record.is_validated
         case _:
             return True
 

@@ -1,7 +1,7 @@
 """The lines of a batch's input: an index of where each begins, and reading any range of them.
 
-The index is written while the input is validated. Lines are numbered from 0 in the order of the file;
-blank ones do not count.
+The index is written while the input is validated. Lines are numbered from 0 in the order of the
+file; blank ones do not count.
 """
 
 import array

@@ -1,7 +1,7 @@
 """What is kept of a file and of a batch.
 
-The fields are those of OpenAI's objects, and what a run needs beside them. How the API spells them is
-the gateway's; what may change when is `serving.batches.lifecycle`.
+The fields are those of OpenAI's objects, and what a run needs beside them. How the API spells them
+is the gateway's; what may change when is `serving.batches.lifecycle`.
 """
 
 import hashlib

@@ -20,6 +20,7 @@ from serving.wire import (
     SwitchCommand,
     TierCommand,
     TierReport,
+    TpotLevel,
 )
 
 _ANSWER_S = 10.0
@@ -94,6 +95,13 @@ class HostClient:
         """
         body = msgspec.json.encode(profile)
         self._ask("PUT", f"/profiles/{profile.model}", content=body, timeout=_ANSWER_S)
+
+    def keep_to_level(self, model: str, level: TpotLevel) -> None:
+        """Have the model's interactive cap keep to this TPOT until the host is restarted.
+
+        Raises PlanRefused when the host does not know the model.
+        """
+        self._ask("PUT", f"/levels/{model}", content=msgspec.json.encode(level), timeout=_ANSWER_S)
 
     def ready(self) -> bool:
         """Whether the host serves its awake model now; False also when it cannot be reached."""

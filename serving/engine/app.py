@@ -27,6 +27,7 @@ from serving.wire import (
     SwapCommand,
     SwitchCommand,
     TierCommand,
+    TpotLevel,
     check_wire_version,
     encode_frame,
 )
@@ -45,6 +46,7 @@ def build_app(owner: HostOwner, view: StateView, metrics: HostMetrics, *, token:
     _public_routes(app, view, metrics)
     admin = [Depends(_bearer_check(token))]
     _command_routes(app, owner, view, admin)
+    _cap_routes(app, owner, view, admin)
     _generation_routes(app, owner, view, admin)
     return app
 
@@ -98,6 +100,15 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
         await owner.want(wanted)
         return Response(status_code=204, headers=_WIRE)
 
+    @app.delete("/awake/{plan_id}", dependencies=admin)
+    async def cancel(plan_id: int) -> Response:
+        await owner.cancel_swap(plan_id)
+        return Response(status_code=204, headers=_WIRE)
+
+
+def _cap_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list[Any]) -> None:
+    """What a model's interactive cap begins from, and what it keeps to."""
+
     @app.put("/profiles/{model}", dependencies=admin)
     async def profile(model: str, request: Request) -> Response:
         given = _decoded(msgspec.json.Decoder(BatchSizeProfile), await request.body(), view)
@@ -110,9 +121,10 @@ def _command_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list
         await owner.take_profile(given)
         return Response(status_code=204, headers=_WIRE)
 
-    @app.delete("/awake/{plan_id}", dependencies=admin)
-    async def cancel(plan_id: int) -> Response:
-        await owner.cancel_swap(plan_id)
+    @app.put("/levels/{model}", dependencies=admin)
+    async def level(model: str, request: Request) -> Response:
+        wanted = _decoded(msgspec.json.Decoder(TpotLevel), await request.body(), view)
+        await owner.keep_to_level(model, wanted)
         return Response(status_code=204, headers=_WIRE)
 
 

@@ -37,6 +37,7 @@ from serving.wire import (
     SwapReport,
     SwitchCommand,
     TierReport,
+    TpotLevel,
 )
 
 _GenerationEffect = fx.Admit | fx.Hold | fx.Release | fx.Halt | fx.Close | fx.Evicted
@@ -147,6 +148,12 @@ class HostOwner:
         """Begin a model's interactive cap from a new profile. Raises PlanRefused."""
         ticket, answer = self._ticket()
         self.post(ev.Profiled(ticket, profile))
+        await answer
+
+    async def keep_to_level(self, model: str, level: TpotLevel) -> None:
+        """Have a model's interactive cap keep to another TPOT. Raises PlanRefused."""
+        ticket, answer = self._ticket()
+        self.post(ev.LevelSet(ticket, model, level.tpot_s))
         await answer
 
     def _ticket(self) -> tuple[int, asyncio.Future[Any]]:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
 from analytics.writer import EventWriter
-from serving.config import BATCH_ACCOUNT, Fleet, ModelSettings, StateFolder, load_fleet
+from serving.config import Fleet, ModelSettings, StateFolder, load_fleet
 from serving.errors import TurntableError
 from serving.gateway.assembly import running_gateway
 from serving.gateway.attempts import AttemptRunner
@@ -62,13 +62,7 @@ async def serve(fleet: Fleet, state: StateFolder) -> None:
         return await _build(model, runner, state, fleet.weights.budget_gib)
 
     try:
-        async with running_gateway(
-            fleet,
-            admin_token=state.token("admin"),
-            batch_key=state.token(BATCH_ACCOUNT),
-            events=events,
-            build=build,
-        ) as gateway:
+        async with running_gateway(fleet, state=state, events=events, build=build) as gateway:
             settings = fleet.gateway
             server = GatewayServer(gateway.app, address=settings.address, port=settings.port)
             gateway.built.add_done_callback(lambda built: _built(built, server))

@@ -9,9 +9,11 @@ import aiohttp
 import structlog
 from starlette.types import ASGIApp
 
-from serving.config import Fleet, ModelSettings
+from serving.batches import InputSize
+from serving.config import BATCH_ACCOUNT, Fleet, ModelSettings, StateFolder
 from serving.gateway.accounts import Accounts
 from serving.gateway.attempts import AttemptRunner
+from serving.gateway.batches.service import BatchService
 from serving.gateway.census import Census, EventSink
 from serving.gateway.commands import HostCommands
 from serving.gateway.dialects import ENDPOINTS
@@ -46,8 +48,7 @@ class Gateway:
 async def running_gateway(
     fleet: Fleet,
     *,
-    admin_token: str,
-    batch_key: str,
+    state: StateFolder,
     events: EventSink,
     build: ModelAppBuilder,
 ) -> AsyncIterator[Gateway]:
@@ -56,7 +57,8 @@ async def running_gateway(
     apps: dict[str, ASGIApp] = {}
     metrics = GatewayMetrics([model.name for model in fleet.models], pool, census)
     status = Status(fleet, pool, census, metrics, apps)
-    accounts = Accounts(fleet.keys, batch_key=batch_key)
+    admin_token = state.token("admin")
+    accounts = Accounts(fleet.keys, batch_key=state.token(BATCH_ACCOUNT))
     dispatchers = {
         endpoint.path: Dispatcher(
             endpoint,
@@ -79,16 +81,23 @@ async def running_gateway(
         commands = HostCommands(session, admin_token)
         switcher = Switcher(fleet, pool, runner.queues, commands, on_end=metrics.switched)
         built = asyncio.create_task(_build_all(fleet, apps, runner, build))
-        always = (watch.run(), census.run(), switcher.run())
+        batches = BatchService(
+            fleet, state, accounts, built=lambda: asyncio.shield(built), expected_s=_not_known
+        )
+        always = (watch.run(), census.run(), switcher.run(), batches.run())
         tasks = [*(asyncio.create_task(work) for work in always), built]
         for task in tasks[:-1]:
             task.add_done_callback(_say_why_it_ended)
         try:
-            yield Gateway(front(status, dispatchers), pool, built)
+            yield Gateway(front(status, dispatchers, batches.routes()), pool, built)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _not_known(_size: InputSize) -> float | None:
+    return None
 
 
 def _say_why_it_ended(task: asyncio.Task[None]) -> None:

@@ -1,5 +1,7 @@
 """The gateway's routes: an allow list, and errors in the API's own form for everything else."""
 
+from collections.abc import Iterable
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,8 +14,10 @@ from serving.gateway.failures import Refusal
 from serving.gateway.status import Status, dialect_of
 
 
-def front(status: Status, dispatchers: dict[str, Dispatcher]) -> Starlette:
-    """The root application. `dispatchers` by path."""
+def front(
+    status: Status, dispatchers: dict[str, Dispatcher], batches: Iterable[Route]
+) -> Starlette:
+    """The root application. `dispatchers` by path; `batches` are those of files and batches."""
     return Starlette(
         routes=[
             Route("/live", status.live, methods=["GET"]),
@@ -24,6 +28,7 @@ def front(status: Status, dispatchers: dict[str, Dispatcher]) -> Starlette:
             Route("/v1/models", status.models, methods=["GET"]),
             Route("/v1/models/{model}", status.model, methods=["GET"]),
             *(Route(e.path, dispatchers[e.path], methods=["POST"]) for e in ENDPOINTS),
+            *batches,
         ],
         exception_handlers={HTTPException: _api_error},
     )

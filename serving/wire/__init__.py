@@ -37,6 +37,7 @@ from serving.wire.host import (
     TierCommand,
     TierMove,
     TierReport,
+    TpotLevel,
 )
 from serving.wire.version import WIRE_HEADER, WIRE_VERSION, check_wire_version
 
@@ -76,6 +77,7 @@ __all__ = [
     "TierReport",
     "TokenLogprobs",
     "Tokens",
+    "TpotLevel",
     "check_wire_version",
     "encode_frame",
 ]

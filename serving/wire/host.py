@@ -152,6 +152,15 @@ class TierReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why `tier` is not the one asked for."""
 
 
+class TpotLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """`PUT /levels/{model}`: the TPOT that the host's interactive cap keeps to from now on.
+
+    In place of the fleet file's, and not over a restart.
+    """
+
+    tpot_s: Annotated[float, msgspec.Meta(gt=0)]
+
+
 class BatchSizePoint(msgspec.Struct, frozen=True):
     """What an engine does with so many generations computing at once."""
 

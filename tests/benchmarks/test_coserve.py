@@ -13,6 +13,7 @@ from benchmarks.coserve.ceiling import (
     ProfilePoint,
     batch_share_ceiling,
     presence_of,
+    room_beside,
     tpot_at,
 )
 from benchmarks.coserve.oracle import CapSample, Presence, excess_percent, least_evictions
@@ -24,6 +25,7 @@ from benchmarks.coserve.workload import (
     answer_tokens,
     batch_work,
     bursts,
+    halves,
     window_s,
 )
 from benchmarks.setting import BenchmarkUnable
@@ -45,6 +47,14 @@ def test_bursts_come_period_by_period_with_all_their_requests() -> None:
     by_burst = [int(arrival.at_s // PERIOD_S) for arrival in arrivals]
     assert by_burst == [0] * 6 + [1] * 6 + [2] * 6
     assert all(75 <= arrival.question.max_tokens <= 125 for arrival in arrivals)
+
+
+def test_two_halves_have_the_same_requests_as_the_whole() -> None:
+    arrivals = bursts(HEAVY, TEXTS, 1, number=4, mean_tokens=100)
+    early, late = halves(arrivals, 4)
+    assert [a.question for a in (*early, *late)] == [a.question for a in arrivals]
+    assert early[0].at_s == late[0].at_s
+    assert all(a.at_s < window_s(2) for a in (*early, *late))
 
 
 @pytest.mark.parametrize("size", [LIGHT, HEAVY])
@@ -155,6 +165,8 @@ def test_an_excess_is_over_the_least_and_none_without_one() -> None:
 # --- the ceiling -------------------------------------------------------------------------------
 
 PROFILE = [ProfilePoint(1, 0.020), ProfilePoint(4, 0.020), ProfilePoint(32, 0.048)]
+ALONE = 32 / 0.048
+"""Batch tokens a second without anything else."""
 
 
 def test_tpot_between_measured_sizes_is_interpolated() -> None:
@@ -166,21 +178,31 @@ def test_tpot_between_measured_sizes_is_interpolated() -> None:
 def test_the_ceiling_is_what_the_bounds_leave_beside_interactive_work() -> None:
     # 1.15 allows a batch of 7 (23 ms), 1.25 one of 9 (25 ms); alone batch makes 667 tokens/s.
     bounds = [(5, 1.15), (7, 1.25)]
-    alone = 32 / 0.048
-    losses = [longer * (1 - batch / (longer * 0.020) / alone) for batch, longer in bounds]
+    losses = [longer * (1 - batch / (longer * 0.020) / ALONE) for batch, longer in bounds]
     expected = 1 - 0.5 * sum(losses) / 2
-    assert batch_share_ceiling(PROFILE, {2: 0.5}, 32) == pytest.approx(expected)
+    assert batch_share_ceiling(PROFILE, {2: 0.5}, 32, ALONE) == pytest.approx(expected)
+
+
+def test_the_bounds_leave_room_for_few_batch_generations_beside_a_burst() -> None:
+    assert room_beside(PROFILE, 2, 32) == 5  # 23 ms, 1.15 times what two take
+    assert room_beside(PROFILE, 31, 32) == 1
+
+
+def test_the_ceiling_is_over_what_batch_work_gets_alone_with_its_prompts() -> None:
+    """Prompts cost nothing under the ceiling, so it is higher over a batch rate that paid them."""
+    low, high = (batch_share_ceiling(PROFILE, {2: 0.5}, 32, rate) for rate in (ALONE, 0.8 * ALONE))
+    assert low < high < 1
 
 
 def test_without_interactive_work_batch_has_everything() -> None:
-    assert batch_share_ceiling(PROFILE, {0: 1.0}, 32) == 1
+    assert batch_share_ceiling(PROFILE, {0: 1.0}, 32, ALONE) == 1
     flat = [ProfilePoint(1, 0.02), ProfilePoint(32, 0.02)]
-    assert batch_share_ceiling(flat, {2: 1.0}, 32) == pytest.approx(30 / 32)
+    assert batch_share_ceiling(flat, {2: 1.0}, 32, 32 / 0.02) == pytest.approx(30 / 32)
 
 
 @given(st.floats(0, 1), st.integers(1, 8))
 def test_the_ceiling_is_a_share(time_present: float, interactive: int) -> None:
-    assert 0 <= batch_share_ceiling(PROFILE, {interactive: time_present}, 32) <= 1
+    assert 0 <= batch_share_ceiling(PROFILE, {interactive: time_present}, 32, ALONE) <= 1
 
 
 def test_presence_counts_how_many_are_there_at_once() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from serving.config import StateFolder
-from tests.end_to_end.pool import Pool
+from tests.end_to_end.pool import Pool, until
 
 
 @pytest.fixture(scope="session")
@@ -29,4 +29,5 @@ def pool(running_pool: Pool) -> Pool:
     for host in running_pool.fleet.hosts:
         if running_pool.host(host.name).state().awake_model != "exact":
             running_pool.swap(host.name, "exact")
+    until(lambda: running_pool.replicas("exact") == 2, "the gateway sees both replicas")
     return running_pool

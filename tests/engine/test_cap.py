@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from serving.engine.decisions.cap import CapLoop
 from serving.engine.decisions.curve import assumed, measured
 from serving.engine.decisions.effects import Answer, RememberProfile
-from serving.engine.decisions.events import Profiled
+from serving.engine.decisions.events import LevelSet, Profiled
 from serving.engine.decisions.limits import Caps, Limits
 from serving.wire import BatchSizePoint, BatchSizeProfile
 
@@ -124,6 +124,28 @@ def test_a_level_that_cannot_be_met_leaves_a_cap_of_one() -> None:
     loop = CapLoop(assumed(level_s=0.03, cap=8), slots=16, level_s=0.03, first_cap=8)
     Simulated(lambda _n: 0.2, loop, 0.1, 0).run(300)
     assert loop.cap == 1
+
+
+def test_another_level_is_kept_to_at_the_pace_that_was_seen() -> None:
+    points = [BatchSizePoint(n, 0.010 + 0.002 * n, 0.1, 100.0) for n in (1, 2, 4, 8, 16)]
+    loop = CapLoop(assumed(level_s=0.0301, cap=4), slots=16, level_s=0.0301, first_cap=4)
+    loop.follow(measured(points))
+    loop.keep_to(0.0201)
+    assert loop.cap == 5
+    world = Simulated(lambda n: 0.020 + 0.004 * n, loop, 0.0, 0)  # half as fast as its profile
+    world.run(100)
+    assert loop.cap == 1
+    loop.keep_to(0.0401)
+    assert loop.cap == 5
+    assert set(world.run(1000)) == {5}
+
+
+def test_a_level_for_a_model_that_is_not_there_is_refused() -> None:
+    caps = Caps({"m": Limits(16, 8, tpot_s=0.03)})
+    (answer,) = caps.levelled(LevelSet(1, "other", 0.02))
+    assert isinstance(answer, Answer)
+    assert answer.refusal is not None
+    assert "other" in answer.refusal
 
 
 def test_a_profile_given_again_does_not_undo_what_was_learned() -> None:

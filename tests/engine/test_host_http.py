@@ -27,6 +27,7 @@ from serving.wire import (
     Released,
     SwapCommand,
     SwapReport,
+    TpotLevel,
 )
 from tests.fakes.engine import expected_tokens
 from tests.fakes.generate import Reader, generate_request
@@ -162,6 +163,17 @@ def test_a_profile_of_an_unknown_model_or_at_anothers_address_is_refused(host: F
     )
     assert answer.status_code == 400
     assert "profile is of a" in answer.text
+
+
+def test_another_level_moves_the_cap_until_a_restart(host: FakeHost) -> None:
+    with host.client() as client:
+        client.give_profile(profile("a", 4))
+        client.keep_to_level("a", TpotLevel(tpot_s=0.0501))
+        assert state(host).interactive_cap == 2
+        with pytest.raises(PlanRefused, match="nothing"):
+            client.keep_to_level("nothing", TpotLevel(tpot_s=0.05))
+    host.restart()
+    assert state(host).interactive_cap == 3
 
 
 def test_holds_and_releases_are_metrics(host: FakeHost) -> None:

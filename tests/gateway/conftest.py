@@ -69,15 +69,12 @@ class GatewayThread:
     async def _serve(self) -> None:
         from serving.gateway.adaptor.apps import model_app
 
-        token = self.state.token("admin")
-
         async def build(model: Any, runner: Any) -> Any:
             return await model_app(model, checkpoint_path(model, self.state), runner)
 
         async with running_gateway(
             self.fleet,
-            admin_token=token,
-            batch_key=self.state.token("batch"),
+            state=self.state,
             events=self.events,
             build=build,
         ) as gateway:

@@ -109,10 +109,14 @@ def test_a_query_knows_its_partition_and_period(
     with duckdb.connect(str(folder / "shop.duckdb")) as connection:
         connection.execute(
             "CREATE TABLE reviews AS SELECT n AS id, "
-            "TIMESTAMPTZ '2026-02-01 12:00:00+00' + to_days(n) AS at, 'review ' || n AS text "
+            "TIMESTAMPTZ '2026-02-01 12:00:00+00' + to_days(n::INTEGER) AS written_at, "
+            "'review ' || n AS text "
             "FROM range(4) t(n)"
         )
-    sql = "SELECT id, text || ' of ' || $partition AS text FROM reviews WHERE at >= $start AND at < $end"
+    sql = (
+        "SELECT id, text || ' of ' || $partition AS text FROM reviews "
+        "WHERE written_at >= $start AND written_at < $end"
+    )
     declare(
         installation,
         "some",

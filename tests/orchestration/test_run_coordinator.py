@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteJobOrigin,
@@ -16,7 +17,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 from orchestration.names import ALLOCATION_TAGS, BATCH_TAGS
-from orchestration.run_coordinator import RUN_KIND_TAG, AllocationFirstRunCoordinator
+from orchestration.run_coordinator import BATCH, RUN_KIND_TAG, AllocationFirstRunCoordinator
 
 HOME = Path(__file__).parents[2] / "dagster_home"
 
@@ -108,9 +109,14 @@ def test_an_allocation_run_starts_whatever_else_is_queued_or_running(
 
 
 def test_batch_runs_are_started_up_to_their_limit(instance: dg.DagsterInstance) -> None:
-    first, second, _ = (submit(instance, BATCH_TAGS) for _ in range(3))
+    shipped = yaml.safe_load((HOME / "dagster.yaml").read_text())["run_coordinator"]["config"]
+    (limit,) = (
+        each["limit"] for each in shipped["tag_concurrency_limits"] if each["value"] == BATCH
+    )
+    runs = [submit(instance, BATCH_TAGS).run_id for _ in range(limit + 1)]
 
-    assert dequeued(instance) == [first.run_id, second.run_id]
+    assert limit < shipped["max_concurrent_runs"]
+    assert dequeued(instance) == runs[:limit]
 
 
 def test_a_run_already_submitted_is_not_launched_again(instance: dg.DagsterInstance) -> None:

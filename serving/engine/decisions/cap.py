@@ -113,10 +113,22 @@ class CapLoop:
 
     def follow(self, curve: TpotCurve) -> None:
         """Begin again with a curve that was measured: its cap is the first."""
-        self._curve, self._steps = curve, 0.0
+        self._curve = curve
         self._samples, self._recent = _Samples(), _Samples()
-        within = [n for n in range(1, self._slots + 1) if curve(n) <= self._level_s]
-        self.cap = max(within, default=1)
+        self._begin()
+
+    def keep_to(self, level_s: float) -> None:
+        """From here on to another level; what was learned of the engine stays."""
+        self._level_s = level_s
+        self._begin()
+
+    def _begin(self) -> None:
+        """The cap is the largest size that the curve, at the pace seen last, has in the level."""
+        samples = self._samples
+        pace = samples.y / samples.weight if samples.weight >= SETTLING_STEPS else 1.0
+        sizes = range(1, self._slots + 1)
+        within = [n for n in sizes if pace * self._curve(n) <= self._level_s]
+        self.cap, self._steps = max(within, default=1), 0.0
 
     def observe(self, computing: int, gap_s: float, weight: float = 1.0) -> None:
         """An interactive generation waited `gap_s` for a token while `computing` ran.

@@ -185,6 +185,15 @@ class Profiled:
 
 
 @dataclass(frozen=True)
+class LevelSet:
+    """The interactive cap of a model is to keep to another TPOT; `ticket` names who says so."""
+
+    ticket: int
+    model: str
+    tpot_s: float
+
+
+@dataclass(frozen=True)
 class PrewarmAllowed:
     """Enough time has passed since the start: other models may be loaded in the background."""
 
@@ -194,7 +203,7 @@ class ShutdownAsked:
     """The host is to end."""
 
 
-Command = SwapAsked | GrantAsked | TierAsked | StandbysAsked | CancelAsked | Profiled
+Command = SwapAsked | GrantAsked | TierAsked | StandbysAsked | CancelAsked | Profiled | LevelSet
 """What somebody holds a ticket for."""
 
 Event = (
@@ -217,6 +226,7 @@ Event = (
     | StandbysAsked
     | WeightsSeen
     | Profiled
+    | LevelSet
     | PrewarmAllowed
     | ShutdownAsked
 )

@@ -115,7 +115,7 @@ class HostDecisions:
                 return self._switch(event, now)
             case ev.SwapAsked() | ev.TierAsked() | ev.CancelAsked():
                 return self._asked(event)
-            case ev.GrantAsked() | ev.StandbysAsked() | ev.Profiled():
+            case ev.GrantAsked() | ev.StandbysAsked() | ev.Profiled() | ev.LevelSet():
                 return self._asked(event)
             case ev.EngineLost():
                 return self._engine_lost(event, now)
@@ -145,6 +145,8 @@ class HostDecisions:
                 return self.commands.cancel(event, self.transaction)
             case ev.Profiled():
                 return self._caps.profiled(event)
+            case ev.LevelSet():
+                return self._caps.levelled(event)
         return []
 
     def _on_progress(self, event: ev.Event, now: float) -> list[fx.Effect]:

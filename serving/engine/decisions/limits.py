@@ -51,16 +51,26 @@ class Caps:
         """A model was measured: its cap begins again from that, unless it has done so before."""
         profile = event.profile
         if profile.model not in self._loops:
-            why = f"{profile.model} is not in this host's fleet file"
-            return [fx.Answer(event.ticket, None, why)]
+            return [fx.Answer(event.ticket, None, _unknown(profile.model))]
         if profile == self._followed.get(profile.model):
             return [fx.Answer(event.ticket, None)]
         self._follow(profile)
         return [fx.RememberProfile(profile), fx.Answer(event.ticket, None)]
 
+    def levelled(self, event: ev.LevelSet) -> list[fx.Effect]:
+        """A model's cap keeps to another TPOT from now on; what it has learned stays."""
+        if event.model not in self._loops:
+            return [fx.Answer(event.ticket, None, _unknown(event.model))]
+        self._loops[event.model].keep_to(event.tpot_s)
+        return [fx.Answer(event.ticket, None)]
+
     def _follow(self, profile: BatchSizeProfile) -> None:
         self._followed[profile.model] = profile
         self._loops[profile.model].follow(measured(profile.points))
+
+
+def _unknown(model: str) -> str:
+    return f"{model} is not in this host's fleet file"
 
 
 def _first_loop(limits: Limits) -> CapLoop:

@@ -5,6 +5,7 @@ the warm process to the light main, and each process forked from it to itself.
 """
 
 import gc
+import sys
 
 from serving.engine.process.lifetime import die_with_parent, tie_forks
 
@@ -14,6 +15,10 @@ tie_forks()
 # Millions of objects are made here and none is garbage: collecting only costs time, and touching
 # them later would copy the pages that forked processes share.
 gc.disable()
+
+# The planner's. Where it is installed vLLM and transformers import it on the way, for audio and for
+# training; no engine computes with it, and it takes 64 MB.
+sys.modules["scipy"] = None  # type: ignore[assignment]
 
 import uvicorn  # noqa: E402, F401
 import vllm.model_executor.models.llama  # noqa: E402
@@ -35,5 +40,6 @@ if current_platform.is_cuda():
 else:
     import vllm.v1.worker.cpu_worker  # noqa: F401
 
+del sys.modules["scipy"]
 gc.freeze()
 gc.enable()

@@ -1,0 +1,178 @@
+"""The batch sensor: every batch of the Batch API becomes a partition, and has a run until it ends.
+
+It looks at open batches only and does no work of theirs: also a batch that is cancelled or has
+expired is ended by a run. A tick is a few reads, so it holds the allocation sensor up for no time.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from orchestration.assets.batches import PARTITIONS, PARTITIONS_NAME
+from orchestration.batch.attempts import (
+    Attempt,
+    Bury,
+    Cancel,
+    GiveUp,
+    RunState,
+    Start,
+    Verdict,
+    Wait,
+    next_step,
+)
+from orchestration.batch.claim import is_claimed
+from orchestration.installation import Installation
+from serving.batches import BatchError, BatchRecord, CancelAsked, Catalog, Failed
+
+PARTITION_TAG = "dagster/partition"
+DONE_TAG = "turntable/lines_done"
+"""On the run of a batch: how many lines were done when it was asked for."""
+RUNS_LOOKED_AT = 25
+"""Of a batch, latest first; more than may get nothing done in a row."""
+LAUNCHED_AT_ONCE = 20
+"""Batches looked at in a tick that want something done; the others come in the next."""
+
+_STATES: dict[dg.DagsterRunStatus, RunState] = {
+    dg.DagsterRunStatus.QUEUED: "queued",
+    dg.DagsterRunStatus.NOT_STARTED: "queued",
+    dg.DagsterRunStatus.MANAGED: "queued",
+    dg.DagsterRunStatus.STARTING: "queued",
+    dg.DagsterRunStatus.STARTED: "started",
+    dg.DagsterRunStatus.CANCELING: "started",
+    dg.DagsterRunStatus.CANCELED: "terminated",
+}
+UNDER_WAY = [status for status, state in _STATES.items() if state in {"queued", "started"}]
+
+
+def batch_sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """The sensor over `job`."""
+
+    @dg.sensor(
+        name="batch_sensor",
+        job=job,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for a run for every batch of the Batch API that is validated, and for "
+        "another when one died. Terminating a run cancels its batch.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, installation: Installation
+    ) -> dg.SensorResult | dg.SkipReason:
+        path = installation.state.batch_catalog
+        if not path.exists():
+            return dg.SkipReason("there are no batches")
+        catalog = Catalog(path)
+        try:
+            return _tick(context.instance, installation, catalog)
+        finally:
+            catalog.close()
+
+    return sensor
+
+
+def _tick(
+    instance: dg.DagsterInstance, installation: Installation, catalog: Catalog
+) -> dg.SensorResult | dg.SkipReason:
+    waits: list[str] = []
+    requests: list[dg.RunRequest] = []
+    under_way = _runs_under_way(instance)
+    for record in catalog.open_batches():
+        verdict = _verdict(instance, installation, record, under_way)
+        if isinstance(verdict, Start):
+            requests.append(_request(record, verdict))
+        elif isinstance(verdict, Wait):
+            waits.append(f"{record.id}: {verdict.why}")
+        else:
+            _carry_out(instance, catalog, record, verdict)
+        if len(requests) >= LAUNCHED_AT_ONCE:
+            break
+    if not requests:
+        return dg.SkipReason("; ".join(waits[:LAUNCHED_AT_ONCE]) or "no batch is open")
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=_new_partitions(instance, requests),
+    )
+
+
+def _runs_under_way(instance: dg.DagsterInstance) -> dict[str, list[Attempt]]:
+    """Runs that have not ended, by their partition; whoever asked for them."""
+    found: dict[str, list[Attempt]] = {}
+    for record in instance.get_run_records(filters=dg.RunsFilter(statuses=UNDER_WAY)):
+        partition = record.dagster_run.tags.get(PARTITION_TAG)
+        if partition is not None:
+            found.setdefault(partition, []).append(attempt_of(record, time.time()))
+    return found
+
+
+def _verdict(
+    instance: dg.DagsterInstance,
+    installation: Installation,
+    record: BatchRecord,
+    under_way: Mapping[str, list[Attempt]],
+) -> Verdict:
+    if not record.is_validated:
+        return Wait("not validated yet")
+    claimed = is_claimed(installation.state.batch_work(record.id))
+    attempts = under_way.get(record.id) or _attempts(instance, record.id)
+    return next_step(record, attempts, claimed=claimed)
+
+
+def _attempts(instance: dg.DagsterInstance, batch_id: str) -> list[Attempt]:
+    """The batch's runs, latest first."""
+    filters = dg.RunsFilter(tags={PARTITION_TAG: batch_id})
+    records = instance.get_run_records(filters=filters, limit=RUNS_LOOKED_AT)
+    return [attempt_of(record, time.time()) for record in records]
+
+
+def attempt_of(record: dg.RunRecord, now: float) -> Attempt:
+    """A run of Dagster's as an attempt at its batch."""
+    run = record.dagster_run
+    done = run.tags.get(DONE_TAG, "")
+    return Attempt(
+        run_id=run.run_id,
+        state=_STATES.get(run.status, "ended"),
+        started_s=now - record.start_time if record.start_time else 0.0,
+        ended_s=now - record.end_time if record.end_time else 0.0,
+        done_before=int(done) if done.isdigit() else None,
+    )
+
+
+def _carry_out(
+    instance: dg.DagsterInstance,
+    catalog: Catalog,
+    record: BatchRecord,
+    verdict: Bury | Cancel | GiveUp,
+) -> None:
+    """What the sensor does itself; a run follows in the next tick, where one is needed."""
+    match verdict:
+        case Bury(run_id):
+            run = instance.get_run_by_id(run_id)
+            if run is not None and not run.is_finished:
+                instance.report_run_failed(run, "The process of this run is gone.")
+        case Cancel():
+            catalog.apply(record.id, CancelAsked())
+        case GiveUp(run_id):
+            message = f"run after run ended and got nothing done, the last one was {run_id}"
+            catalog.apply(record.id, Failed((BatchError(code="runs_failed", message=message),)))
+
+
+def _request(record: BatchRecord, start: Start) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{record.id} after {start.after or 'none'}",
+        partition_key=record.id,
+        tags={DONE_TAG: str(record.completed + record.failed)},
+    )
+
+
+def _new_partitions(
+    instance: dg.DagsterInstance, requests: Iterable[dg.RunRequest]
+) -> Sequence[dg.AddDynamicPartitionsRequest]:
+    known = set(instance.get_dynamic_partitions(PARTITIONS_NAME))
+    added = [
+        request.partition_key
+        for request in requests
+        if request.partition_key is not None and request.partition_key not in known
+    ]
+    return [PARTITIONS.build_add_request(added)] if added else []

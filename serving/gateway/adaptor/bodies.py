@@ -1,0 +1,90 @@
+"""Whether the endpoint would take a request's body, without sending it.
+
+The same steps by which vLLM's app and our engine client refuse a body, as far as they need no
+tokens: what a prompt's length has against it shows only when it is tokenized.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
+
+from serving.batches import BatchError, BodyCheck
+from serving.config import ModelSettings
+from serving.gateway.adaptor.sampling import sampling_spec
+from serving.gateway.dialects import request_class
+from serving.gateway.failures import Refusal, RequestRefused
+
+_REQUESTS: Mapping[str, type[Any]] = {
+    "/v1/chat/completions": ChatCompletionRequest,
+    "/v1/completions": CompletionRequest,
+    "/v1/responses": ResponsesRequest,
+}
+_STATEFUL = ("background", "previous_response_id")
+"""What a stored response would be needed for."""
+
+
+def body_check(endpoint: str, models: Iterable[ModelSettings]) -> BodyCheck:
+    """The check of bodies that are sent to `endpoint`."""
+    lengths = {model.name: model.max_model_len for model in models}
+    parse: Callable[[Any], Any] = _REQUESTS[endpoint].model_validate
+
+    def check(raw: bytes) -> BatchError | None:
+        try:
+            fields = json.loads(raw)
+            _check_gateway(fields)
+            request = parse(fields)
+            bound = _bound_tokens(fields, lengths.get(request.model))
+            sampling_spec(request.to_sampling_params(bound, {}))
+        except RequestRefused as error:
+            return _problem(error.refusal.message, error.refusal.param, error.refusal.code)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            return _problem(str(first["msg"]), ".".join(map(str, first["loc"])) or None)
+        except Exception as error:
+            # vLLM's own errors have no common base, and a body that makes its code stumble would
+            # make it stumble at the endpoint too. Either way the line is told why.
+            return _problem(str(error) or type(error).__name__, getattr(error, "parameter", None))
+        return None
+
+    return check
+
+
+def _check_gateway(fields: Mapping[str, Any]) -> None:
+    """What the gateway refuses before vLLM sees it, and what makes no sense in a batch."""
+    tier = request_class("openai", fields.get("service_tier"))
+    if isinstance(tier, Refusal):
+        raise _refused(tier.message, tier.param)
+    if fields.get("stream"):
+        raise _refused("the answer to a line of a batch cannot be streamed", "stream")
+    for name in _STATEFUL:
+        if fields.get(name):
+            raise _refused(f"{name} needs stored responses, which are off", name)
+
+
+def _bound_tokens(fields: Mapping[str, Any], longest: int | None) -> int:
+    """How many tokens the answer may have. A bound above the model's length is refused.
+
+    One that the prompt leaves no room for is found out when the prompt is tokenized.
+    """
+    for name in ("max_completion_tokens", "max_tokens"):
+        bound = fields.get(name)
+        if isinstance(bound, int):
+            if longest is not None and bound > longest:
+                raise _refused(f"{name} is {bound}, the model's length {longest}", name)
+            return bound
+    return longest or 1
+
+
+def _refused(message: str, param: str | None) -> RequestRefused:
+    refusal = Refusal(400, message, "invalid_value", param)
+    return RequestRefused(refusal, where="line of a batch", fix="Mend the line.")
+
+
+def _problem(message: str, param: str | None, code: str | None = None) -> BatchError:
+    named = "body" if param is None else f"body.{param}"
+    return BatchError(code=code or "invalid_request", message=message, param=named)

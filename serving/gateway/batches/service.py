@@ -1,0 +1,86 @@
+"""The Files and Batches API put together: its routes, and what runs beside them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.routing import Route
+
+from serving.batches import BodyCheck, Catalog, FileStore
+from serving.config import Fleet, StateFolder
+from serving.gateway.accounts import Accounts
+from serving.gateway.batches.answers import Handler, answering
+from serving.gateway.batches.batch_routes import BatchRoutes
+from serving.gateway.batches.file_routes import FileRoutes
+from serving.gateway.batches.validating import ExpectedSeconds, InputValidation
+
+SWEEP_EVERY_S = 600.0
+
+log = structlog.get_logger(__name__)
+
+
+class BatchService:
+    """Files and batches of a gateway, kept in the state folder."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        state: StateFolder,
+        accounts: Accounts,
+        *,
+        built: Callable[[], Awaitable[None]],
+        expected_s: ExpectedSeconds,
+    ) -> None:
+        self._fleet, self._accounts, self._built = fleet, accounts, built
+        self._catalog = Catalog(state.batch_catalog)
+        self._files = FileStore(state.batch_files, self._catalog)
+        self._validation = InputValidation(
+            self._catalog,
+            self._files,
+            work=state.batch_work,
+            models=[model.name for model in fleet.models],
+            body_check=self._body_check,
+            expected_s=expected_s,
+        )
+
+    async def run(self) -> None:
+        """Validate inputs and drop files whose time is over, for as long as the gateway serves."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._validation.run())
+                group.create_task(self._sweep())
+        finally:
+            self._catalog.close()
+
+    def routes(self) -> list[Route]:
+        """Every path of the API."""
+        files = FileRoutes(self._catalog, self._files)
+        batches = BatchRoutes(self._catalog, self._validation.ask)
+        return [
+            self._route("/v1/files", "POST", files.upload),
+            self._route("/v1/files", "GET", files.list),
+            self._route("/v1/files/{file_id}", "GET", files.retrieve),
+            self._route("/v1/files/{file_id}", "DELETE", files.delete),
+            self._route("/v1/files/{file_id}/content", "GET", files.content),
+            self._route("/v1/batches", "POST", batches.create),
+            self._route("/v1/batches", "GET", batches.list),
+            self._route("/v1/batches/{batch_id}", "GET", batches.retrieve),
+            self._route("/v1/batches/{batch_id}/cancel", "POST", batches.cancel),
+        ]
+
+    def _route(self, path: str, method: str, handler: Handler) -> Route:
+        return Route(path, answering(handler, self._accounts), methods=[method])
+
+    async def _body_check(self, endpoint: str) -> BodyCheck:
+        """The check of an endpoint; vLLM is imported with the models' apps, so not before those."""
+        await self._built()
+        from serving.gateway.adaptor.bodies import body_check
+
+        return body_check(endpoint, self._fleet.models)
+
+    async def _sweep(self) -> None:
+        while True:
+            expired = await asyncio.to_thread(self._files.sweep)
+            if expired:
+                log.info("files_expired", files=len(expired))
+            await asyncio.sleep(SWEEP_EVERY_S)
