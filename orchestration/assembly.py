@@ -5,14 +5,13 @@ import dagster as dg
 from orchestration.allocation_job import allocation_job
 from orchestration.allocation_sensor import allocation_sensor
 from orchestration.allocation_turn import AllocationTurn
-from orchestration.assets.batch import batch_assets
 from orchestration.assets.batches import batches_assets, batches_job
 from orchestration.assets.decision import decide, plan_io_manager
 from orchestration.assets.profiles import profile_assets, profile_job
 from orchestration.assets.serving import serving_assets
 from orchestration.assets.weights import weights_assets, weights_keys
-from orchestration.batch_schedule import batch_job, batch_schedule
 from orchestration.batch_sensor import batch_sensor
+from orchestration.datasets.definitions import dataset_definitions
 from orchestration.hotswaps import Hotswaps
 from orchestration.installation import Installation
 from orchestration.plan_events import PlanEvents
@@ -22,18 +21,16 @@ def build_definitions(installation: Installation) -> dg.Definitions:
     """The definitions for the fleet of `installation`."""
     fleet, state = installation.fleet, installation.state
     serving = serving_assets(fleet, weights_keys(fleet, state))
-    allocation, batch, batches = allocation_job(fleet), batch_job(), batches_job()
-    return dg.Definitions(
+    allocation, batches = allocation_job(fleet), batches_job()
+    core = dg.Definitions(
         assets=[
             *weights_assets(fleet, state),
             decide,
             serving,
             *profile_assets(fleet),
-            *batch_assets(fleet),
             *batches_assets(fleet),
         ],
-        jobs=[allocation, batch, batches, profile_job()],
-        schedules=[batch_schedule(batch)],
+        jobs=[allocation, batches, profile_job()],
         sensors=[allocation_sensor(allocation), batch_sensor(batches)],
         resources={
             "installation": installation,
@@ -44,3 +41,4 @@ def build_definitions(installation: Installation) -> dg.Definitions:
         },
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(core, dataset_definitions(fleet, state))

@@ -7,16 +7,16 @@ class BatchError(TurntableError):
     """A batch partition cannot be done now."""
 
 
-class PromptFileError(BatchError):
-    """A prompt file is not there, or its rows cannot be told apart."""
+class SourceError(BatchError):
+    """A dataset's source is not there, or its rows cannot be told apart."""
+
+
+class RowsLeft(BatchError):
+    """A run of a dataset ended before all of its rows were done."""
 
 
 class PartitionBusy(BatchError):
     """Another run is doing this partition."""
-
-
-class GatewayAway(BatchError):
-    """The gateway did not take requests for longer than the batch waits."""
 
 
 class ProfileError(TurntableError):

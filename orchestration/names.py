@@ -6,8 +6,6 @@ from orchestration.run_coordinator import ALLOCATION, BATCH, RUN_KIND_TAG
 
 TRAFFIC = AssetKey("traffic_statistics")
 PLAN = AssetKey("allocation_plan")
-PROMPTS = AssetKey("batch_prompts")
-COMPLETIONS = AssetKey("batch_completions")
 BATCHES = AssetKey("batches")
 PROFILES = AssetKey("batch_size_profiles")
 
@@ -30,3 +28,13 @@ def serving_key(model: str) -> AssetKey:
 def weights_key(checkpoint: str) -> AssetKey:
     """A checkpoint."""
     return AssetKey(["weights", checkpoint])
+
+
+def prompts_key(dataset: str) -> AssetKey:
+    """The rows of a dataset."""
+    return AssetKey(f"{dataset}_prompts")
+
+
+def completions_key(dataset: str) -> AssetKey:
+    """The answers to them."""
+    return AssetKey(f"{dataset}_completions")

@@ -7,10 +7,10 @@ fleet file; `docs/fleet.md` is generated from them.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from serving.errors import ConfigError
+from serving.config.documents import Section as _Section
+from serving.config.documents import read_document
 
 ModelName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
@@ -20,10 +20,6 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 BATCH_ACCOUNT = "batch"
 """Turntable's own batch work; its key is a token of the state folder."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PackagedSource(_Section):
@@ -268,6 +264,10 @@ class Fleet(_Section):
     keys: list[ApiKey] = Field(
         default_factory=list, description="who may use the gateway; absent: everybody"
     )
+    datasets: Path = Field(
+        Path("datasets"),
+        description="the folder of dataset files; absolute, or relative to the fleet file",
+    )
     hosts: list[HostSettings] = Field(min_length=1, description="the fixed pool")
     models: list[ModelSettings] = Field(min_length=1, description="the model registry")
 
@@ -350,32 +350,8 @@ def load_fleet(path: Path) -> Fleet:
     Raises ConfigError, which names the file, every wrong key, what is wrong and the fix.
     Relative paths in the file count from the file's own folder.
     """
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        raise ConfigError(
-            "there is no such file", where=str(path), fix="Name one with --fleet."
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not YAML: {error}", where=str(path), fix="Mend the syntax.") from error
-    try:
-        fleet = Fleet.model_validate(raw)
-    except ValidationError as error:
-        raise _as_config_error(path, error) from error
+    fleet = read_document(path, Fleet, absent="Name one with --fleet.", reference="docs/fleet.md")
     return _with_absolute_paths(fleet, path.resolve().parent)
-
-
-def _as_config_error(path: Path, error: ValidationError) -> ConfigError:
-    problems = []
-    for detail in error.errors():
-        key = ".".join(str(part) for part in detail["loc"]) or "(the whole file)"
-        given = "" if isinstance(detail["input"], dict | list) else f" (is {detail['input']!r})"
-        problems.append(f"{key}: {detail['msg']}{given}")
-    return ConfigError(
-        "; ".join(problems),
-        where=str(path),
-        fix="docs/fleet.md lists every key and what it takes.",
-    )
 
 
 def _with_absolute_paths(fleet: Fleet, base: Path) -> Fleet:
@@ -387,4 +363,5 @@ def _with_absolute_paths(fleet: Fleet, base: Path) -> Fleet:
             update["chat_template"] = base / model.chat_template
         return model.model_copy(update=update)
 
-    return fleet.model_copy(update={"models": [absolute(model) for model in fleet.models]})
+    models = [absolute(model) for model in fleet.models]
+    return fleet.model_copy(update={"models": models, "datasets": base / fleet.datasets})

@@ -5,6 +5,7 @@ python -m serving.config.reference > docs/fleet.md
 
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -42,7 +43,12 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([_INTRODUCTION, *(_section(*section) for section in _SECTIONS)])
+    return page(_INTRODUCTION, _SECTIONS)
+
+
+def page(introduction: str, sections: Iterable[tuple[str, type[BaseModel]]]) -> str:
+    """A page of a file's schema: a table for each section."""
+    return "\n".join([introduction, *(_section(*section) for section in sections)])
 
 
 def _section(title: str, schema: type[BaseModel]) -> str:

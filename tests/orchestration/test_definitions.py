@@ -9,7 +9,14 @@ import dagster as dg
 import pytest
 
 from orchestration.definitions import defs
-from orchestration.names import COMPLETIONS, PLAN, PROFILES, PROMPTS, TRAFFIC, serving_key
+from orchestration.names import (
+    PLAN,
+    PROFILES,
+    TRAFFIC,
+    completions_key,
+    prompts_key,
+    serving_key,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +39,10 @@ def test_the_graph_is_the_one_a_person_would_draw(shipped: dg.Definitions) -> No
     for model in models:
         assert graph.get(serving_key(model)).parent_keys == {PLAN, weights}
     assert graph.get(PROFILES).parent_keys == {serving_key(m) for m in models}
-    assert graph.get(COMPLETIONS).parent_keys == {PROMPTS, *(serving_key(m) for m in models)}
+    assert graph.get(completions_key("batch")).parent_keys == {
+        prompts_key("batch"),
+        *(serving_key(m) for m in models),
+    }
 
 
 def test_a_code_server_can_load_them(shipped: dg.Definitions) -> None:

@@ -1,0 +1,209 @@
+"""The two assets of a dataset: its prompts, which are checked, and its completions."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from orchestration import tables
+from orchestration.datasets.checks import Check, checks_of
+from orchestration.datasets.loading import LoadedDataset, load_dataset
+from orchestration.datasets.output import output_file, read_output
+from orchestration.datasets.partitioning import partitions_definition, portion_of
+from orchestration.datasets.patterns import Portion
+from orchestration.datasets.sources import Rows, read_rows
+from orchestration.errors import BatchError
+from orchestration.installation import Installation
+from orchestration.names import OWNERS, completions_key, prompts_key, serving_key
+from serving.config import Fleet
+from serving.errors import ConfigError
+
+if TYPE_CHECKING:
+    from orchestration.batch.progress import Figures
+    from orchestration.datasets.answering import Answered
+
+GROUP = "batch"
+TAGS = {"turntable/plane": "data"}
+SAMPLE_ROWS = 5
+
+
+class RunConfig(dg.Config):
+    """How a run asks."""
+
+    window: int = Field(
+        default=0, ge=0, description="open requests of one model; 0: follows the slots offered"
+    )
+    request_s: float = Field(default=3600, gt=0, description="longest wait for one answer")
+    retry_errors: bool = Field(
+        default=False, description="ask again for rows that an earlier run ended with an error"
+    )
+
+
+def dataset_assets(dataset: LoadedDataset, fleet: Fleet) -> list[dg.AssetsDefinition]:
+    """Prompts and completions of a dataset."""
+    return [_prompts(dataset), _completions(dataset, fleet)]
+
+
+def freshness_policy(dataset: LoadedDataset) -> dg.FreshnessPolicy | None:
+    """Dagster's, of the completions."""
+    told = dataset.declared.freshness
+    if told is None:
+        return None
+    warn = None if told.warn_after_h is None else timedelta(hours=told.warn_after_h)
+    return dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=told.within_h), warn_window=warn
+    )
+
+
+def _prompts(dataset: LoadedDataset) -> dg.AssetsDefinition:
+    declared = dataset.declared
+
+    @dg.asset(
+        key=prompts_key(dataset.name),
+        partitions_def=partitions_definition(declared.partitions),
+        description=f"{declared.description}\n\nThe rows of `{dataset.file.name}`, checked: they "
+        "can be read, and told apart.".strip(),
+        group_name=GROUP,
+        kinds={"polars", "duckdb" if declared.source.kind != "file" else "file"},
+        owners=OWNERS,
+        tags=TAGS,
+        metadata={"declared in": dg.MetadataValue.path(str(dataset.file))},
+    )
+    def prompts(
+        context: dg.AssetExecutionContext, installation: Installation
+    ) -> dg.MaterializeResult[None]:
+        now, portion = _as_of_now(context, installation, dataset)
+        try:
+            rows = read_rows(now, portion, installation.fleet, installation.state)
+        except BatchError as error:
+            raise dg.Failure(str(error)) from error
+        return dg.MaterializeResult(
+            metadata={"dagster/row_count": rows.frame.height, "sample": _sample(rows.frame)}
+        )
+
+    return prompts
+
+
+def _completions(dataset: LoadedDataset, fleet: Fleet) -> dg.AssetsDefinition:
+    declared, key = dataset.declared, completions_key(dataset.name)
+    any_model = "model" in declared.overrides
+    models = [model.name for model in fleet.models] if any_model else [dataset.model]
+    specs = [
+        dg.AssetCheckSpec(check.name, asset=key, description=check.description)
+        for check in checks_of(declared)
+    ]
+
+    @dg.asset(
+        key=key,
+        deps=[prompts_key(dataset.name), *(serving_key(model) for model in models)],
+        partitions_def=partitions_definition(declared.partitions),
+        description=f"{declared.description}\n\nThe answers, one row for each prompt, in their "
+        "order. Asked in the flex tier: interactive requests go first. Rows done are kept, so that "
+        "a run that follows another does only what is missing or has changed.".strip(),
+        group_name=GROUP,
+        kinds={"polars", "parquet"},
+        owners=OWNERS,
+        tags=TAGS,
+        metadata={"declared in": dg.MetadataValue.path(str(dataset.file))},
+        freshness_policy=freshness_policy(dataset),
+        check_specs=specs,
+    )
+    def completions(
+        context: dg.AssetExecutionContext, config: RunConfig, installation: Installation
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        now, portion = _as_of_now(context, installation, dataset)
+        try:
+            rows, answered = _answer(context, config, installation, now, portion)
+        except BatchError as error:
+            raise dg.Failure(str(error)) from error
+        path = output_file(now, portion)
+        output = read_output(path)
+        yield dg.MaterializeResult(
+            metadata={
+                **_metadata(answered),
+                "path": dg.MetadataValue.path(str(path)),
+                "sample": _sample(output),
+            }
+        )
+        yield from (_result(key, check, rows, output) for check in checks_of(declared))
+
+    return completions
+
+
+def _as_of_now(
+    context: dg.AssetExecutionContext, installation: Installation, dataset: LoadedDataset
+) -> tuple[LoadedDataset, Portion]:
+    """The dataset as the installation of the run has it, and what the run is about."""
+    try:
+        now = load_dataset(dataset.file, installation.fleet, installation.state)
+    except ConfigError as error:
+        raise dg.Failure(str(error)) from error
+    key = context.partition_key if context.has_partition_key else None
+    return now, portion_of(now.declared.partitions, key)
+
+
+def _answer(
+    context: dg.AssetExecutionContext,
+    config: RunConfig,
+    installation: Installation,
+    dataset: LoadedDataset,
+    portion: Portion,
+) -> "tuple[Rows, Answered]":
+    # Not above: an allocation run imports this module too, and has no time for an HTTP client.
+    from orchestration.datasets.answering import Answering, PortionRun
+
+    fleet, state = installation.fleet, installation.state
+    rows = read_rows(dataset, portion, fleet, state)
+    run = PortionRun(
+        dataset,
+        portion,
+        fleet,
+        state,
+        run_id=context.run.run_id,
+        report=lambda figures: context.log.info(told(figures)),
+    )
+    return rows, run.answer(rows, Answering(**config.model_dump()))
+
+
+def told(figures: "Figures") -> str:
+    """How far a run is, in words."""
+    words = [
+        f"{figures.done} of {figures.rows} rows done, {figures.failed} with an error",
+        f"{figures.open} open, {figures.tokens_per_s:.0f} tokens/s",
+    ]
+    if figures.left_s is not None:
+        words.append(f"about {figures.left_s:.0f} s left")
+    if figures.waits_for:
+        words.append(f"waits for {figures.waits_for}")
+    return "; ".join(words)
+
+
+def _result(
+    key: dg.AssetKey, check: Check, rows: Rows, output: pl.DataFrame
+) -> dg.AssetCheckResult:
+    verdict = check.look(rows, output)
+    return dg.AssetCheckResult(
+        asset_key=key, check_name=check.name, passed=verdict.passed, metadata=verdict.found
+    )
+
+
+def _metadata(answered: "Answered") -> dict[str, Any]:
+    figures = answered.figures
+    errors = figures.failed + answered.refused
+    return {
+        "dagster/row_count": answered.rows,
+        "ok": answered.rows - errors,
+        "errors": errors,
+        "resumed from checkpoint": figures.done_before,
+        "prompt tokens": figures.tokens.prompt,
+        "completion tokens": figures.tokens.completion,
+        "seconds": round(figures.seconds, 2),
+        "tokens per second": round(figures.tokens_per_s, 1),
+    }
+
+
+def _sample(frame: pl.DataFrame) -> dg.MetadataValue:
+    return tables.table(frame.head(SAMPLE_ROWS).iter_rows(named=True), frame.columns)
