@@ -17,6 +17,7 @@ from serving.config.state import STATE_VARIABLE
 from serving.errors import ConfigError, TurntableError
 from turntable.commands.bench import bench
 from turntable.commands.cancel import cancel
+from turntable.commands.datasets import datasets
 from turntable.commands.demo import demo
 from turntable.commands.models import models
 from turntable.commands.plan import plan_commands
@@ -37,7 +38,7 @@ app = typer.Typer(
     help="Serve many language models from a fixed pool of engines.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or fleet file, 3 not running.",
 )
-_COMMANDS = (up, status, models, tiers, swap, cancel, simulate, demo, bench, stop)
+_COMMANDS = (up, status, models, tiers, swap, cancel, datasets, simulate, demo, bench, stop)
 for command in _COMMANDS:
     app.command()(command)
 app.add_typer(plan_commands, name="plan")

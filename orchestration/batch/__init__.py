@@ -1,4 +1,5 @@
-"""A batch partition without Dagster: its prompts, its requests, its rows done.
+"""The engine of rows, and batches of the Batch API over it. Without Dagster.
 
-Rows done are kept as they finish, so that a run that died costs only what was in flight.
+Rows done are kept as they finish, so that a run that died costs only what was in flight. Assets,
+jobs and sensors are elsewhere; so are datasets declared in YAML, which use the same engine.
 """

@@ -3,13 +3,13 @@
 from orchestration.batch.progress import Figures
 
 
-def told(figures: Figures) -> str:
-    """One line: rows, rates, the end, and what is waited for."""
-    parts = [f"{figures.done} of {figures.rows} lines done"]
+def told(figures: Figures, unit: str = "lines") -> str:
+    """One line: rows, rates, the end, and what is waited for. `unit`: what rows are called."""
+    parts = [f"{figures.done} of {figures.rows} {unit} done"]
     if figures.failed:
         parts.append(f"{figures.failed} with an error")
     if figures.rows_per_s:
-        parts.append(f"{figures.rows_per_s:.2g} lines/s, {figures.tokens_per_s:.0f} tokens/s")
+        parts.append(f"{figures.rows_per_s:.2g} {unit}/s, {figures.tokens_per_s:.0f} tokens/s")
     if figures.left_s:
         parts.append(f"about {duration(figures.left_s)} left")
     parts.append(f"{figures.open} requests open of {figures.window}")

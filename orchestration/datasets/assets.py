@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from orchestration import tables
+from orchestration.batch.words import told
 from orchestration.datasets.checks import Check, checks_of
 from orchestration.datasets.loading import LoadedDataset, load_dataset
 from orchestration.datasets.output import output_file, read_output
@@ -22,7 +23,6 @@ from serving.config import Fleet
 from serving.errors import ConfigError
 
 if TYPE_CHECKING:
-    from orchestration.batch.progress import Figures
     from orchestration.datasets.answering import Answered
 
 GROUP = "batch"
@@ -163,22 +163,9 @@ def _answer(
         fleet,
         state,
         run_id=context.run.run_id,
-        report=lambda figures: context.log.info(told(figures)),
+        report=lambda figures: context.log.info(told(figures, "rows")),
     )
     return rows, run.answer(rows, Answering(**config.model_dump()))
-
-
-def told(figures: "Figures") -> str:
-    """How far a run is, in words."""
-    words = [
-        f"{figures.done} of {figures.rows} rows done, {figures.failed} with an error",
-        f"{figures.open} open, {figures.tokens_per_s:.0f} tokens/s",
-    ]
-    if figures.left_s is not None:
-        words.append(f"about {figures.left_s:.0f} s left")
-    if figures.waits_for:
-        words.append(f"waits for {figures.waits_for}")
-    return "; ".join(words)
 
 
 def _result(

@@ -19,8 +19,8 @@ from turntable.supervision import instance as record
 def test_help_names_every_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    named = ("up", "status", "models", "tiers", "swap", "cancel", "plan", "demo", "bench", "stop")
-    for command in named:
+    named = "up status models tiers swap cancel datasets plan simulate demo bench stop"
+    for command in named.split():
         assert command in shown
 
 
@@ -55,6 +55,22 @@ def test_models_are_listed_without_an_instance(
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == ["one", "two"]
     assert rows[0]["replicas"] is None
+
+
+def test_datasets_are_listed_and_checked_without_an_instance(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("datasets", "--json") == 0
+    (shipped,) = json.loads(capsys.readouterr().out)
+    assert (shipped["name"], shipped["partitions"], shipped["usable"]) == ("batch", "daily", True)
+
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "reviews.yaml").write_text("source: {kind: nonsense}\n")
+    assert run("datasets", "--json") == 2
+    shown = capsys.readouterr()
+    assert [row["usable"] for row in json.loads(shown.out)] == [True, False]
+    assert "reviews.yaml" in shown.err
+    assert "source" in shown.err
 
 
 def _object_in(output: str) -> dict[str, Any]:
