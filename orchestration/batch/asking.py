@@ -14,6 +14,7 @@ import msgspec
 
 from orchestration.batch.asks import Ask, Outcome
 from orchestration.batch.offers import Offer, offer_of
+from orchestration.batch.urgency import due_in_s
 from orchestration.batch.verdict import AWAY_PAUSE_S, Busy, verdict
 
 CONNECT_S = 10.0
@@ -45,13 +46,12 @@ class Asker:
     def __init__(self, session: aiohttp.ClientSession, terms: Terms) -> None:
         self._session, self._terms = session, terms
 
-    async def ask(self, ask: Ask) -> Outcome:
-        """The outcome of one request. Raises Busy or Faulty."""
+    async def ask(self, ask: Ask, *, rows_left: int, window: int) -> Outcome:
+        """The outcome of one request, one of so many that are left. Raises Busy or Faulty."""
         began = time.monotonic()
+        headers = headers_of(ask, self._terms, time.time(), rows_left=rows_left, window=window)
         try:
-            async with self._session.post(
-                ask.path, data=flex(ask.body), headers=headers_of(ask, self._terms, time.time())
-            ) as answer:
+            async with self._session.post(ask.path, data=flex(ask.body), headers=headers) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise Busy(_away(error), longest_pause_s=AWAY_PAUSE_S) from error
@@ -84,7 +84,9 @@ async def asker(terms: Terms) -> AsyncIterator[Asker]:
         yield Asker(session, terms)
 
 
-def headers_of(ask: Ask, terms: Terms, now: float) -> dict[str, str]:
+def headers_of(
+    ask: Ask, terms: Terms, now: float, *, rows_left: int = 1, window: int = 1
+) -> dict[str, str]:
     """What the gateway is told about a row beside its body."""
     left_s = LONGEST_WAIT_S if terms.due_at is None else max(1.0, terms.due_at - now)
     headers = {
@@ -95,7 +97,7 @@ def headers_of(ask: Ask, terms: Terms, now: float) -> dict[str, str]:
     if terms.account:
         headers["x-turntable-account"] = terms.account
     if terms.due_at is not None:
-        headers["x-turntable-deadline-s"] = f"{left_s:.0f}"
+        headers["x-turntable-deadline-s"] = f"{due_in_s(left_s, rows_left, window):.0f}"
     return headers
 
 

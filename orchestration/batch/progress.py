@@ -59,6 +59,11 @@ class Progress:
         self._refused_at = self._answered_at = now
         self._offers: Mapping[str, Offer] = {}
 
+    @property
+    def left(self) -> int:
+        """Rows without an outcome."""
+        return self._rows - self._done
+
     def found(self, done: int, failed: int, tokens: Tokens) -> None:
         """Earlier runs had done so much."""
         self._done += done
@@ -100,7 +105,7 @@ class Progress:
     def figures(self, now: float, *, open_: int = 0, window: int = 0) -> Figures:
         """How far it is."""
         rows_per_s, tokens_per_s = self._rates(now)
-        left = self._rows - self._done
+        left = self.left
         return Figures(
             rows=self._rows,
             done=self._done,

@@ -62,7 +62,7 @@ class RowsEngine:
         return self.progress.figures(
             time.monotonic(),
             open_=sum(window.open for window in self._windows.values()),
-            window=sum(window.size for window in self._windows.values()),
+            window=self._places(),
         )
 
     async def run(self, terms: Terms, stop: asyncio.Event) -> bool:
@@ -86,6 +86,9 @@ class RowsEngine:
         _raise_failure(results)
         return ended
 
+    def _places(self) -> int:
+        return sum(window.size for window in self._windows.values())
+
     def _count_earlier(self, shard: Shard, *, retry_errors: bool) -> None:
         done = len(shard.keys) - len(self._missing[shard.name])
         journal = self._journals[shard.name]
@@ -107,7 +110,7 @@ class RowsEngine:
         """One row until its outcome is kept."""
         try:
             outcome = await persist(
-                lambda: asking.ask(ask),
+                lambda: asking.ask(ask, rows_left=self.progress.left, window=self._places()),
                 lambda why: self.progress.refused(why, time.monotonic()),
             )
             if journal.add(outcome):

@@ -282,6 +282,20 @@ def test_requests_are_named_by_their_batch_and_line_and_tell_when_they_are_due()
     assert "x-turntable-deadline-s" not in undated
 
 
+def test_rows_are_due_sooner_the_further_a_batch_falls_behind() -> None:
+    told = Terms(base_url="", api_key="", name="batch_1", due_at=1000.0)
+
+    def due_s(now: float, rows_left: int) -> str:
+        headers = headers_of(an_ask(7), told, now, rows_left=rows_left, window=10)
+        return headers["x-turntable-deadline-s"]
+
+    assert due_s(400.0, rows_left=100) == "60", "ten rounds of ten rows in ten minutes"
+    assert due_s(700.0, rows_left=100) == "30", "half of the time has gone and no row was done"
+    assert due_s(700.0, rows_left=50) == "60", "as many rows were done as time has gone"
+    assert due_s(400.0, rows_left=3) == "600", "the last rows have all the time there is"
+    assert due_s(2000.0, rows_left=100) == "1"
+
+
 def test_requests_say_whose_batch_they_are_of_where_it_is_anybodys() -> None:
     told = Terms(base_url="", api_key="", name="batch_1")
 
