@@ -1,9 +1,10 @@
 """Putting the gateway together, and its life: what runs while it serves, in which order it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import structlog
@@ -72,19 +73,11 @@ async def running_gateway(
 
     dispatchers = {
         endpoint.path: Dispatcher(
-            endpoint,
-            fleet=fleet,
-            accounts=accounts,
-            apps=apps,
-            events=events,
-            on_end=ended,
+            endpoint, fleet=fleet, accounts=accounts, apps=apps, events=events, on_end=ended
         )
         for endpoint in ENDPOINTS
     }
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-    ) as session:
+    async with _session() as session:
         runner = AttemptRunner(
             pool,
             HostStreams(session, admin_token),
@@ -106,23 +99,33 @@ async def running_gateway(
             built=lambda: asyncio.shield(built),
             expect=lambda size, others: expected_duration(size, others, figures.duration),
         )
-        always = (
-            watch.run(),
-            census.run(),
-            switcher.run(),
-            batches.run(),
-            figures.run(),
-            partials.run(),
-        )
-        tasks = [*(asyncio.create_task(work) for work in always), built]
-        for task in tasks[:-1]:
-            task.add_done_callback(_say_why_it_ended)
-        try:
+        always = (watch, census, switcher, batches, figures, partials)
+        async with _running(built, *(part.run() for part in always)):
             yield Gateway(front(status, dispatchers, batches.routes()), pool, built)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _session() -> aiohttp.ClientSession:
+    """What hosts are asked through."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    )
+
+
+@asynccontextmanager
+async def _running(
+    built: asyncio.Task[None], *always: Coroutine[Any, Any, None]
+) -> AsyncIterator[None]:
+    """Has what runs always run for as long as the block lasts; ends it, and `built`, with it."""
+    tasks = [asyncio.create_task(work) for work in always]
+    for task in tasks:
+        task.add_done_callback(_say_why_it_ended)
+    try:
+        yield
+    finally:
+        for task in (*tasks, built):
+            task.cancel()
+        await asyncio.gather(*tasks, built, return_exceptions=True)
 
 
 def _say_why_it_ended(task: asyncio.Task[None]) -> None:
