@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from orchestration.batch.spoken import spoken
+
 SAMPLE_RECORDS = 5
 SAMPLE_CHARACTERS = 200
 
@@ -54,7 +56,7 @@ def sample(path: Path | None) -> list[dict[str, str]]:
     return [
         {
             "custom_id": record.custom_id,
-            "said": _cut(record.response if bytes(record.response) != b"null" else record.error),
+            "said": _cut(spoken(record.response, record.error)),
         }
         for record in map(_said.decode, islice(_lines(path), SAMPLE_RECORDS))
     ]
@@ -73,6 +75,5 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from file
 
 
-def _cut(raw: msgspec.Raw) -> str:
-    text = bytes(raw).decode()
+def _cut(text: str) -> str:
     return text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + "…"

@@ -17,7 +17,7 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print JSON once and end.")] = False,
     window_s: Annotated[float, typer.Option(min=1, help="Traffic of the last seconds.")] = 30.0,
 ) -> None:
-    """Show hosts, models, traffic and processes; a live table until Ctrl-C."""
+    """Show hosts, models, traffic and processes; on a terminal a live table until Ctrl-C."""
     from turntable.status.collect import collect
     from turntable.status.tables import as_tables
     from turntable.supervision.instance import running_instance
@@ -29,7 +29,7 @@ def status(
         print_json(collect(fleet, chosen.state, instance, window_s))
         return
     out = console()
-    if once:
+    if once or not out.is_terminal:
         out.print(as_tables(collect(fleet, chosen.state, instance, window_s)))
         return
     pause = threading.Event()
