@@ -76,7 +76,8 @@ class Replicas(_Until, frozen=True, kw_only=True, tag="replicas"):
     @property
     def words(self) -> str:
         """The override in words."""
-        return f"{self.model} is held at {self.count} replicas {self.ending}"
+        noun = "replica" if self.count == 1 else "replicas"
+        return f"{self.model} is held at {self.count} {noun} {self.ending}"
 
 
 Override = Pin | Freeze | Replicas
