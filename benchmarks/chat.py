@@ -114,17 +114,26 @@ async def stream_chat(
     return Answer(began, first - began, time.monotonic() - began, tokens)
 
 
-def ask(url: str, model: str, text: str, max_tokens: int) -> Answer:
+def bearer(key: str | None) -> dict[str, str]:
+    """The headers of a request with this API key."""
+    return {} if key is None else {"authorization": f"Bearer {key}"}
+
+
+def ask(url: str, model: str, text: str, max_tokens: int, *, key: str | None = None) -> Answer:
     """One answer."""
-    return run_load(url, model, [text], max_tokens=max_tokens).answers[0]
+    return run_load(url, model, [text], max_tokens=max_tokens, key=key).answers[0]
 
 
-def run_load(url: str, model: str, texts: list[str], *, max_tokens: int) -> Load:
+def run_load(
+    url: str, model: str, texts: list[str], *, max_tokens: int, key: str | None = None
+) -> Load:
     """All `texts` at once, each a stream of its own."""
 
     async def all_at_once() -> Load:
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(timeout=_LIMIT_S, limits=limits, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            timeout=_LIMIT_S, limits=limits, trust_env=False, headers=bearer(key)
+        ) as client:
             began = time.monotonic()
             answers = await asyncio.gather(
                 *(stream_chat(client, url, model, text, max_tokens) for text in texts)

@@ -19,7 +19,7 @@ from benchmarks.servers import Server, T, until
 from benchmarks.setting import BenchmarkUnable
 from benchmarks.start import START_LIMIT_S
 from benchmarks.workspace import Workspace, write_fleet
-from serving.config import Fleet, StateFolder
+from serving.config import OPERATOR_ACCOUNT, Fleet, StateFolder
 
 _TIERS_LIMIT_S = 120.0
 _READY_IDLE = ("asleep", "parked")
@@ -39,6 +39,11 @@ class Instance:
     def gateway(self) -> str:
         """Where clients ask."""
         return f"http://{self.fleet.gateway.address}:{self.fleet.gateway.port}"
+
+    @property
+    def key(self) -> str:
+        """What it takes for an API key, whatever keys its fleet names."""
+        return self.state.token(OPERATOR_ACCOUNT)
 
     @property
     def dagster(self) -> str:

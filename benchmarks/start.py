@@ -9,12 +9,12 @@ from benchmarks.setting import BenchmarkUnable
 START_LIMIT_S = 300.0
 
 
-def first_answer(server: Server, url: str, model: str) -> Answer:
+def first_answer(server: Server, url: str, model: str, *, key: str | None = None) -> Answer:
     """Ask until there is an answer: the first one a server that is starting gives."""
 
     def attempt() -> Answer | None:
         try:
-            return ask(url, model, "Hello!", max_tokens=4)
+            return ask(url, model, "Hello!", max_tokens=4, key=key)
         except httpx.HTTPStatusError as error:
             if error.response.is_client_error:
                 raise _refused(url, error.response) from error

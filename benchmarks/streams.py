@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 
-from benchmarks.chat import Chunk, chat_body
+from benchmarks.chat import Chunk, bearer, chat_body
 from benchmarks.setting import BenchmarkUnable
 
 
@@ -27,6 +27,8 @@ class Endpoint:
     url: str
     model: str
     batch_fields: dict[str, object]
+    key: str | None = None
+    """What it takes for an API key, if it asks for one."""
 
     def body(self, question: Question, *, batch: bool, salt: str) -> dict[str, object]:
         """The request. Prefixes are shared only within one `salt`: no arm warms another's cache."""
@@ -35,14 +37,14 @@ class Endpoint:
         return body | {"cache_salt": salt} | (self.batch_fields if batch else {})
 
 
-def stream_client(limit_s: float) -> httpx.AsyncClient:
+def stream_client(limit_s: float, key: str | None) -> httpx.AsyncClient:
     """A client for any number of streams at once, each with a connection of its own.
 
     A kept connection that the server closes just when it is taken again would look like a request
     that was lost.
     """
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    return httpx.AsyncClient(timeout=limit_s, limits=limits, trust_env=False)
+    return httpx.AsyncClient(timeout=limit_s, limits=limits, trust_env=False, headers=bearer(key))
 
 
 @dataclass

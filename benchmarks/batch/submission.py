@@ -40,7 +40,10 @@ class BatchClient:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._openai = openai.OpenAI(
-            base_url=f"{instance.gateway}/v1", api_key="none", max_retries=0, timeout=_CALL_S
+            base_url=f"{instance.gateway}/v1",
+            api_key=instance.key,
+            max_retries=0,
+            timeout=_CALL_S,
         )
 
     def submit(self, lines: Path, *, key: str) -> Submitted:

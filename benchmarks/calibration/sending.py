@@ -19,7 +19,7 @@ _WORDS = (
 
 def endpoint(instance: Instance, model: str) -> Endpoint:
     """The gateway, for a model."""
-    return Endpoint(instance.gateway, model, {"service_tier": "flex"})
+    return Endpoint(instance.gateway, model, {"service_tier": "flex"}, instance.key)
 
 
 def send(instance: Instance, trace: Trace) -> list[Stream]:
@@ -60,5 +60,5 @@ def _body(instance: Instance, model: str, stream: Stream, *, batch: bool) -> dic
 
 
 async def _send(instance: Instance, due: Sequence[Due]) -> None:
-    async with stream_client(_LIMIT_S) as client:
+    async with stream_client(_LIMIT_S, instance.key) as client:
         await send_when_due(client, instance.gateway, due, time.monotonic())

@@ -33,14 +33,22 @@ def measure_cost(arms: Arms, number: int) -> None:
     instance.wait_idle()
     sides = [(ours, found.tokens_per_s), (stock, found.stock_tokens_per_s)]
     for endpoint, rates in sides if number % 2 == 0 else sides[::-1]:
-        load = run_load(endpoint.url, endpoint.model, texts[_PAIRS:], max_tokens=_STREAM_TOKENS)
+        load = run_load(
+            endpoint.url,
+            endpoint.model,
+            texts[_PAIRS:],
+            max_tokens=_STREAM_TOKENS,
+            key=endpoint.key,
+        )
         rates.append(load.tokens_per_s)
         instance.wait_idle()
 
 
 def _added_ttft_s(ours: Endpoint, stock: Endpoint, text: str, *, ours_first: bool) -> float:
     ttft_s = {
-        endpoint.url: ask(endpoint.url, endpoint.model, text, _SINGLE_TOKENS).ttft_s
+        endpoint.url: ask(
+            endpoint.url, endpoint.model, text, _SINGLE_TOKENS, key=endpoint.key
+        ).ttft_s
         for endpoint in ((ours, stock) if ours_first else (stock, ours))
     }
     return ttft_s[ours.url] - ttft_s[stock.url]

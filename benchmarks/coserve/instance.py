@@ -25,7 +25,7 @@ from benchmarks.stock import StockServer
 from benchmarks.streams import Endpoint
 from benchmarks.workspace import Workspace, write_fleet
 from serving.clients.host import HostClient
-from serving.config import HostSettings, StateFolder
+from serving.config import OPERATOR_ACCOUNT, HostSettings, StateFolder
 from serving.errors import HostUnreachable
 from serving.wire import BatchSizePoint, BatchSizeProfile, SwapCommand, TpotLevel
 
@@ -130,9 +130,14 @@ class Instance:
         gateway = self.fleets.first.gateway
         return f"http://{gateway.address}:{gateway.port}"
 
+    @property
+    def _key(self) -> str:
+        """What the gateway takes for an API key, whatever keys the fleet names."""
+        return self.state.token(OPERATOR_ACCOUNT)
+
     def ours(self, model: str) -> Endpoint:
         """The gateway, for a model."""
-        return Endpoint(self.gateway_url, model, {"service_tier": "flex"})
+        return Endpoint(self.gateway_url, model, {"service_tier": "flex"}, self._key)
 
     def wait_for_replicas(self, model: str, number: int) -> None:
         """Wait until the gateway sees `model` awake on so many hosts."""
@@ -193,7 +198,7 @@ class Instance:
             hosts[0].bring_asleep([model.name for model in fleets.first.models[1:]])
             model = fleets.first.models[0].name
             self.wait_for_replicas(model, 1)
-            first_answer(self.gateway, self.gateway_url, model)
+            first_answer(self.gateway, self.gateway_url, model, key=self._key)
             try:
                 yield
             finally:
@@ -212,7 +217,7 @@ def running_instance(workspace: Workspace, fleets: CoserveFleets) -> Iterator[In
     write_fleet(fleets.first, file)
     store = fleets.first.store
     token = state.token("store")
-    secret = state.folder("secrets") / "store"
+    secret = state.token_file("store")
     store_command = ["analytics.store", "--database", str(state.database)]
     store_command += ["--address", store.address, "--port", str(store.port)]
     store_command += ["--token-file", str(secret)]

@@ -67,7 +67,7 @@ def run_segment(endpoint: Endpoint, load: Load) -> Segment:
 
 
 async def _run(endpoint: Endpoint, load: Load) -> Segment:
-    async with stream_client(_LIMIT_S) as client:
+    async with stream_client(_LIMIT_S, endpoint.key) as client:
         pool = _BatchPool(client, endpoint, load)
         async with pool.working():
             await pool.warm()

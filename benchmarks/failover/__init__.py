@@ -47,9 +47,9 @@ def measure(setting: Setting) -> list[Row]:
 
 
 def _clients(instance: Instance) -> list[Clients]:
-    kept = Endpoint(instance.gateway, kept_model(instance.fleet).name, {})
+    kept = Endpoint(instance.gateway, kept_model(instance.fleet).name, {}, instance.key)
     flex: dict[str, object] = {"service_tier": "flex"}
-    other = Endpoint(instance.gateway, other_model(instance.fleet).name, flex)
+    other = Endpoint(instance.gateway, other_model(instance.fleet).name, flex, instance.key)
     return [
         Clients(kept, _STREAMS, _STREAM_TOKENS),
         Clients(other, _BATCH_STREAMS, _BATCH_TOKENS, batch=True),

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -84,8 +84,9 @@ def lasting_load(groups: Sequence[Clients]) -> Iterator[Served]:
 
 async def _run(groups: Sequence[Clients], served: Served, stopping: Callable[[], bool]) -> None:
     numbers = count()
-    async with stream_client(_LIMIT_S) as http, asyncio.TaskGroup() as tasks:
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for clients in groups:
+            http = await stack.enter_async_context(stream_client(_LIMIT_S, clients.endpoint.key))
             for _ in range(clients.number):
                 tasks.create_task(_ask_again(http, clients, served, numbers, stopping))
 

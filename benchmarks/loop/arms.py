@@ -44,11 +44,13 @@ class TurntableArm(Arm):
         """Take the samples of one round."""
         chat_model = self._fleet.models[0].name
         with started_instance(self._workspace, self._fleet, self._round) as instance:
-            first = first_answer(instance.server, instance.gateway, chat_model)
+            first = first_answer(instance.server, instance.gateway, chat_model, key=instance.key)
             started_at = instance.server.started_at
             self._samples.first_token_s.append(first.first_token_at - started_at)
             self._samples.all_ready_s.append(instance.wait_ready() - started_at)
-            chat_alone_and_side_by_side(instance.gateway, chat_model, self._samples)
+            chat_alone_and_side_by_side(
+                instance.gateway, chat_model, self._samples, key=instance.key
+            )
             self._shifts.extend(react(instance, SHIFTS, burst=1))
 
 

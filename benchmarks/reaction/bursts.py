@@ -54,7 +54,7 @@ def ask(instance: Instance, model: str, first: int, burst: int) -> Load:
     """A burst of short questions, numbered from `first`. Raises BenchmarkUnable."""
     texts = [prompt(first + number) for number in range(burst)]
     try:
-        return run_load(instance.gateway, model, texts, max_tokens=_ANSWER_TOKENS)
+        return run_load(instance.gateway, model, texts, max_tokens=_ANSWER_TOKENS, key=instance.key)
     except httpx.HTTPError as error:
         raise BenchmarkUnable(
             f"a request for {model}, which has no replica, was not answered: {error}",

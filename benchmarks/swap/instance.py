@@ -22,7 +22,7 @@ from benchmarks.swap.generation import Generated, generate
 from benchmarks.swap.samples import Swap
 from benchmarks.workspace import Workspace, write_fleet
 from serving.clients.host import HostClient
-from serving.config import HostSettings, StateFolder
+from serving.config import OPERATOR_ACCOUNT, HostSettings, StateFolder
 from serving.engine.memory import proportional_bytes
 from serving.wire import SwapCommand, SwapPolicy, SwapReport, Tier
 
@@ -103,6 +103,8 @@ class Instance:
     tight: Host
     gateway: Server
     gateway_url: str
+    gateway_key: str
+    """What the gateway takes for an API key, whatever keys the fleet names."""
     prepared: StateFolder
     say: Callable[[str], None]
 
@@ -146,6 +148,7 @@ def running_instance(workspace: Workspace, fleets: SwapFleets) -> Iterator[Insta
             Host(tight, token, hosts[1]),
             front,
             f"http://{gateway.address}:{gateway.port}",
+            state.token(OPERATOR_ACCOUNT),
             workspace.prepared,
             workspace.say,
         )

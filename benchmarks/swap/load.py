@@ -9,6 +9,7 @@ import msgspec
 
 from benchmarks.chat import Chunk, chat_body, prompt
 from benchmarks.setting import BenchmarkUnable
+from benchmarks.streams import stream_client
 from benchmarks.swap.instance import Instance
 from benchmarks.swap.samples import LoadSamples
 
@@ -65,8 +66,7 @@ async def _swap_under_load(instance: Instance, found: LoadSamples) -> None:
     model, exact = instance.fleets.first.name, instance.fleets.exact.name
     await asyncio.to_thread(_only_on_the_roomy_host, instance)
     streams = [_Stream() for _ in range(STREAMS)]
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=_LIMIT_S, limits=limits, trust_env=False) as client:
+    async with stream_client(_LIMIT_S, instance.gateway_key) as client:
         reading = [
             asyncio.create_task(
                 stream.read(client, instance.gateway_url, chat_body(model, prompt(n), _TOKENS))

@@ -6,6 +6,8 @@ a checkpoint.
 
 from serving.config.fleet import (
     BATCH_ACCOUNT,
+    OPERATOR_ACCOUNT,
+    OWN_ACCOUNTS,
     ApiKey,
     Fleet,
     GatewaySettings,
@@ -18,6 +20,8 @@ from serving.config.state import StateFolder
 
 __all__ = [
     "BATCH_ACCOUNT",
+    "OPERATOR_ACCOUNT",
+    "OWN_ACCOUNTS",
     "ApiKey",
     "Fleet",
     "GatewaySettings",

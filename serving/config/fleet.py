@@ -20,6 +20,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 BATCH_ACCOUNT = "batch"
 """Turntable's own batch work; its key is a token of the state folder."""
+OPERATOR_ACCOUNT = "operator"
+"""Who has the state folder: the command line's own requests. Its key is a token there too."""
+OWN_ACCOUNTS = (BATCH_ACCOUNT, OPERATOR_ACCOUNT)
+"""Accounts that every fleet has, whatever keys its file names."""
 
 
 class PackagedSource(_Section):
@@ -194,6 +198,9 @@ class GatewaySettings(_Section):
 class ApiKey(_Section):
     """A client of the gateway. Without any, the gateway takes every request.
 
+    `turntable` itself needs none: it asks with a key of the state folder, `secrets/operator`, which
+    also whoever runs the fleet may use. The names `operator` and `batch` are Turntable's own.
+
     The key itself stands nowhere: `printf %s "$KEY" | sha256sum` gives what to write here.
     """
 
@@ -338,8 +345,8 @@ def _unique(what: str, values: list[str]) -> None:
 def _one_weight(keys: list[ApiKey]) -> None:
     weights: dict[str, float] = {}
     for key in keys:
-        if key.name == BATCH_ACCOUNT:
-            raise ValueError(f"keys: the name {BATCH_ACCOUNT!r} is that of the fleet's own work")
+        if key.name in OWN_ACCOUNTS:
+            raise ValueError(f"keys: the name {key.name!r} is an account of the fleet's own")
         if weights.setdefault(key.name, key.weight) != key.weight:
             raise ValueError(f"keys of {key.name}: one account has one weight")
 

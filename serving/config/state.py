@@ -5,6 +5,7 @@ This is the one owner of the folder's layout; no other module spells a path insi
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,12 +104,24 @@ class StateFolder:
 
     def token(self, name: str) -> str:
         """The secret called `name`, generated on first use into a file only its owner can read."""
-        path = self.folder("secrets") / name
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text().strip()
+        path = self.token_file(name)
+        if not path.exists():
+            _make_token(path)
+        return path.read_text().strip()
+
+    def token_file(self, name: str) -> Path:
+        """Where the secret called `name` is, once somebody has asked for it."""
+        return self.folder("secrets") / name
+
+
+def _make_token(path: Path) -> None:
+    """Make the file whole, or leave the one that another process made meanwhile."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
         with os.fdopen(descriptor, "w") as file:
-            value = secrets.token_urlsafe(32)
-            file.write(value + "\n")
-        return value
+            file.write(secrets.token_urlsafe(32) + "\n")
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()

@@ -31,21 +31,21 @@ OPEN = Account("", 1.0)
 class Accounts:
     """The accounts of a fleet. Without keys every request is welcome.
 
-    `batch_key` is the key of Turntable's own batch work, which every fleet takes.
+    `own_keys` are those of the accounts that every fleet has, by their names.
     """
 
-    def __init__(self, keys: Iterable[ApiKey], *, batch_key: str) -> None:
+    def __init__(self, keys: Iterable[ApiKey], own_keys: Mapping[str, str]) -> None:
         self._by_hash = {key.sha256: Account(key.name, key.weight) for key in keys}
         self._open = not self._by_hash
+        for name, own_key in own_keys.items():
+            self._by_hash[sha256(own_key.encode()).hexdigest()] = Account(name, 1.0)
         self._by_name = {account.name: account for account in self._by_hash.values()}
-        self._own = Account(BATCH_ACCOUNT, 1.0)
-        self._by_hash[sha256(batch_key.encode()).hexdigest()] = self._own
 
     def of(self, headers: Mapping[bytes, bytes]) -> Account:
         """The account of a request with these headers. Raises RequestRefused (401)."""
         key = _key(headers)
         account = None if key is None else self._by_hash.get(sha256(key).hexdigest())
-        if account is self._own:
+        if account is not None and account.name == BATCH_ACCOUNT:
             behalf = headers.get(ON_BEHALF_HEADER.encode(), b"").decode(errors="replace")
             return self._by_name.get(behalf, account)
         if account is not None:

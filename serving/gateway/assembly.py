@@ -11,7 +11,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from analytics.events import RequestEnded
-from serving.config import BATCH_ACCOUNT, Fleet, ModelSettings, StateFolder
+from serving.config import OWN_ACCOUNTS, Fleet, ModelSettings, StateFolder
 from serving.gateway.accounts import Accounts
 from serving.gateway.attempts import AttemptRunner
 from serving.gateway.batches.expecting import expected_duration
@@ -65,7 +65,7 @@ async def running_gateway(
     figures = BatchFigures(fleet, pool, census, state.profiles)
     status = Status(fleet, pool, census, metrics, apps, figures)
     admin_token = state.token("admin")
-    accounts = Accounts(fleet.keys, batch_key=state.token(BATCH_ACCOUNT))
+    accounts = Accounts(fleet.keys, {name: state.token(name) for name in OWN_ACCOUNTS})
 
     def ended(event: RequestEnded, gaps: TokenGaps) -> None:
         metrics.observe(event, gaps)

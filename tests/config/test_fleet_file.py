@@ -108,7 +108,8 @@ KEY = "{name: ada, sha256: " + "a" * 64 + "}"
     [
         (f"[{KEY}, {KEY}]", "stands there twice"),
         ("[{name: ada, sha256: plain-text-key}]", "sha256"),
-        (f"[{KEY.replace('ada', 'batch')}]", "own work"),
+        (f"[{KEY.replace('ada', 'batch')}]", "of the fleet's own"),
+        (f"[{KEY.replace('ada', 'operator')}]", "of the fleet's own"),
         (f"[{KEY}, {{name: ada, weight: 3, sha256: {'b' * 64}}}]", "one weight"),
         (f"[{KEY.replace('}', ', weight: 0}')}]", "weight"),
     ],

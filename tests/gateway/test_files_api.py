@@ -234,7 +234,7 @@ async def test_a_fault_of_the_storage_is_said_in_the_apis_form(fault: Exception)
     async def broken(_request: Request, _account: str) -> Response:
         raise fault
 
-    route = Route("/v1/files", answering(broken, Accounts([], batch_key="k")))
+    route = Route("/v1/files", answering(broken, Accounts([], {"batch": "k"})))
     transport = httpx.ASGITransport(Starlette(routes=[route]))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
         answer = await http.get("/v1/files")
@@ -250,7 +250,7 @@ async def test_a_fault_of_the_storage_is_said_in_the_apis_form(fault: Exception)
 def small_app(folder: Path, max_file_bytes: int) -> Starlette:
     catalog = Catalog(folder / "catalog.sqlite")
     routes = FileRoutes(catalog, FileStore(folder, catalog), max_file_bytes=max_file_bytes)
-    upload_route = answering(routes.upload, Accounts([], batch_key="k"))
+    upload_route = answering(routes.upload, Accounts([], {"batch": "k"}))
     return Starlette(routes=[Route("/v1/files", upload_route, methods=["POST"])])
 
 

@@ -114,14 +114,14 @@ def test_paths_that_generate_nothing_want_a_key_too(
 
 
 def test_without_configured_keys_everyone_is_welcome_with_any_key_or_none() -> None:
-    accounts = Accounts([], batch_key="secret")
+    accounts = Accounts([], {"batch": "secret"})
 
     assert accounts.of({}) == accounts.of({b"authorization": b"Bearer none"}) == OPEN
     assert accounts.of({b"authorization": b"Bearer secret"}).name == "batch"
 
 
 def test_a_key_is_the_whole_header_and_not_a_part_of_it(keyed_gateway: GatewayThread) -> None:
-    accounts = Accounts(keyed_gateway.fleet.keys, batch_key="secret")
+    accounts = Accounts(keyed_gateway.fleet.keys, {"batch": "secret"})
 
     assert accounts.of({b"authorization": b"bearer key of ada"}).name == "ada"
     for wrong in (b"Bearer key of", b"Basic key of ada", b"Bearer", b"Bearer key of ada2", b""):

@@ -15,7 +15,7 @@ import openai
 import polars
 
 from analytics.traffic import TrafficReader
-from serving.config import Fleet, StateFolder
+from serving.config import OPERATOR_ACCOUNT, Fleet, StateFolder
 from turntable.demo.observation import NotObserved, Say
 from turntable.gateway import fetch_fleet, gateway_url
 
@@ -38,7 +38,7 @@ class Outside:
         """The `openai` package's own client, pointed at the gateway."""
         return openai.OpenAI(
             base_url=f"{gateway_url(self.fleet)}/v1",
-            api_key="not-needed",
+            api_key=self.state.token(OPERATOR_ACCOUNT),
             timeout=_REQUEST_S,
             max_retries=_RETRIES,
             http_client=openai.DefaultHttpxClient(trust_env=False),

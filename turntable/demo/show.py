@@ -67,6 +67,11 @@ def run_step(name: str, step: Step, outside: Outside, console: Console) -> Obser
     began = time.monotonic()
     try:
         step(outside, observation)
+    except openai.AuthenticationError:
+        observation.missing.append(
+            "the gateway refused the operator's key of this state folder; it runs over another "
+            "one (name that with --state), or was started before the key was made (restart it)"
+        )
     except (NotObserved, TurntableError, StoreError, openai.OpenAIError, httpx.HTTPError) as error:
         observation.missing.append(str(error))
     observation.seconds = round(time.monotonic() - began, 2)

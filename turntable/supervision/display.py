@@ -103,6 +103,7 @@ class Display:
             f"  stop      Ctrl-C, or: {command(instance)} stop",
             "",
             f"  curl {instance.gateway}/v1/chat/completions \\",
+            *_key_option(instance),
             f"    -H 'Content-Type: application/json' -d '{body}'",
             "",
         ]
@@ -111,6 +112,13 @@ class Display:
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began
+
+
+def _key_option(instance: Instance) -> list[str]:
+    """What a first request needs where the gateway asks for a key."""
+    if instance.key_file is None:
+        return []
+    return [f'    -H "Authorization: Bearer $(cat {shlex.quote(instance.key_file)})" \\']
 
 
 def command(instance: Instance) -> str:

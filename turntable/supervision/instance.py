@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 import psutil
 
-from serving.config import Fleet, StateFolder
+from serving.config import OPERATOR_ACCOUNT, Fleet, StateFolder
 from serving.errors import TurntableError
 
 
@@ -43,6 +43,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """Base URL of Dagster's pages."""
     default_model: str
     started_at: float
+    key_file: str | None = None
+    """Where the operator's API key is; None where the gateway takes requests without one."""
 
 
 def describe(fleet: Fleet, fleet_file: Path, state: StateFolder, started_at: float) -> Instance:
@@ -58,6 +60,7 @@ def describe(fleet: Fleet, fleet_file: Path, state: StateFolder, started_at: flo
         dagster=f"http://{fleet.dagster.address}:{fleet.dagster.port}",
         default_model=fleet.hosts[0].starts_with or fleet.models[0].name,
         started_at=started_at,
+        key_file=str(state.token_file(OPERATOR_ACCOUNT)) if fleet.keys else None,
     )
 
 

@@ -59,7 +59,7 @@ def programs(fleet: Fleet, fleet_file: Path, state: StateFolder) -> list[Program
 
 def _store(fleet: Fleet, state: StateFolder) -> Program:
     state.token("store")  # makes its file
-    token_file = state.folder("secrets") / "store"
+    token_file = state.token_file("store")
     command = (sys.executable, "-m", "analytics.store", "--database", str(state.database))
     endpoint = ("--address", fleet.store.address, "--port", str(fleet.store.port))
     return Program(
