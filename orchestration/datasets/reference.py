@@ -43,9 +43,15 @@ the job `reviews` and, if it has one, the schedule `reviews_schedule`.
 {EXAMPLE}```
 
 Files are found in the folder `datasets` beside the fleet file (`datasets` of the fleet file names
-another one). What was added, changed or taken away is seen when Turntable is started again; a run
-reads the file as it is when the run begins. A file that cannot be used takes nothing else down:
-its asset says what is wrong, and its schedule fails until it is mended.
+another one). What was added, changed or taken away is seen within seconds, or at once with
+*Reload* of the code location `turntable` in the Dagster UI; a run reads the file as it is when the
+run begins.
+
+While one of the files cannot be used, all definitions stay as they were, and a run of its dataset
+fails. `turntable datasets` and *Reload* say which file it is and what is wrong; the pages show a
+failed *Reload* for up to 10 s, then the definitions again. Where Turntable starts with such a file,
+it takes nothing else down: its assets say what is wrong, and whatever begins of it fails until it
+is mended.
 
 One dataset comes with Turntable: `batch`, [a file a day](batch.md#a-file-a-day). A file
 `batch.yaml` of your own takes its place.
