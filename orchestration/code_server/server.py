@@ -97,7 +97,7 @@ class CodeServer(dagster._grpc.server.DagsterApiServer):  # noqa: SLF001
 
 def _refused(errors: list[str]) -> ReloadRefused:
     return ReloadRefused(
-        " ".join(errors)[:MOST_SAID],
+        " ".join(errors)[:MOST_SAID].rstrip("."),
         where="the definitions stay as they were",
         fix="`turntable datasets` checks the files; reload when they are mended.",
     )
