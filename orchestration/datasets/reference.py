@@ -69,6 +69,8 @@ One dataset comes with Turntable: `batch`, [a file a day](batch.md#a-file-a-day)
   for rows that ended with an error.
 - The output has a row for each row of the source, in its order:
   `{"`, `".join(declaration.ANSWER_COLUMNS)}`, then `output.columns`. It is replaced as a whole.
+- The page of the completions shows how far a run is (rates, when it will end, evictions, what it
+  waits for), ever more rarely in a long run, and at its end a picture and a sample of rows.
 - Backfills and reruns are Dagster's: choose partitions in the pages, *Materialize*.
 
 ## Placeholders in paths
