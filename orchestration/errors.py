@@ -41,3 +41,7 @@ class AllocationUnderWay(TurntableError):
 
 class BatchNotReady(BatchError):
     """A batch of the Batch API cannot be run yet."""
+
+
+class ReloadRefused(TurntableError):
+    """Definitions cannot be built of the files as they are; the old ones stay."""

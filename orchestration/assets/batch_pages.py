@@ -1,4 +1,7 @@
-"""What the pages of a batch show: progress as it goes, the run at its end, files and samples."""
+"""What the pages of batch work show: progress as it goes, the run at its end, files and samples.
+
+Runs of datasets show the first two too; they call their lines rows.
+"""
 
 import base64
 from typing import TYPE_CHECKING, Any
@@ -8,7 +11,7 @@ import dagster as dg
 from orchestration import tables
 from orchestration.batch.disturbance import Disturbance
 from orchestration.batch.plots import draw
-from orchestration.batch.progress import Figures
+from orchestration.batch.progress import Course, Figures
 from orchestration.batch.results import sample
 from orchestration.batch.submitted import result_path
 from orchestration.batch.words import duration
@@ -21,14 +24,16 @@ if TYPE_CHECKING:
 SAMPLE_COLUMNS = ["custom_id", "said"]
 
 
-def progress_metadata(figures: Figures, seen: Disturbance | None) -> dict[str, Any]:
+def progress_metadata(
+    figures: Figures, seen: Disturbance | None, unit: str = "lines"
+) -> dict[str, Any]:
     """How far a run is."""
     left_s = figures.left_s
     return {
-        "lines": figures.rows,
+        unit: figures.rows,
         "done": figures.done,
         "errors": figures.failed,
-        "lines/s": round(figures.rows_per_s, 3),
+        f"{unit}/s": round(figures.rows_per_s, 3),
         "output tokens/s": round(figures.tokens_per_s, 1),
         "estimated to end in": "unknown" if left_s is None else duration(left_s),
         "open requests": f"{figures.open} of {figures.window}",
@@ -37,19 +42,21 @@ def progress_metadata(figures: Figures, seen: Disturbance | None) -> dict[str, A
     }
 
 
-def run_metadata(answered: "Answered", seen: Disturbance | None) -> dict[str, Any]:
+def run_metadata(
+    course: "Answered | Course", seen: Disturbance | None, unit: str = "lines"
+) -> dict[str, Any]:
     """What a run did, with its picture."""
-    figures = answered.figures
+    figures = course.figures
     asked = figures.done - figures.done_before
     page: dict[str, Any] = {
-        "lines done by this run": asked,
-        "lines done before": figures.done_before,
+        f"{unit} done by this run": asked,
+        f"{unit} done before": figures.done_before,
         "seconds": round(figures.seconds, 1),
-        "mean lines/s": round(asked / figures.seconds, 3) if figures.seconds else 0.0,
+        f"mean {unit}/s": round(asked / figures.seconds, 3) if figures.seconds else 0.0,
         **disturbance_metadata(seen),
     }
-    if len(answered.curve) > 1:
-        picture = base64.b64encode(draw(answered.curve, figures.rows)).decode()
+    if len(course.curve) > 1:
+        picture = base64.b64encode(draw(course.curve, figures.rows, unit)).decode()
         page["picture"] = dg.MetadataValue.md(f"![over time](data:image/png;base64,{picture})")
     return page
 

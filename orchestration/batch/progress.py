@@ -45,6 +45,24 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Empty while rows are answered."""
 
 
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run went, from its begin to its end."""
+
+    figures: Figures
+    curve: tuple[Point, ...]
+
+    def then(self, later: "Course") -> "Course":
+        """Two goes at the same rows, one after the other, told as one."""
+        spent_s = self.figures.seconds
+        whole = msgspec.structs.replace(
+            later.figures,
+            done_before=self.figures.done_before,
+            seconds=spent_s + later.figures.seconds,
+        )
+        moved = [msgspec.structs.replace(p, seconds=spent_s + p.seconds) for p in later.curve]
+        return Course(figures=whole, curve=(*self.curve, *moved))
+
+
 class Progress:
     """The one owner of a run's counts."""
 
@@ -96,6 +114,10 @@ class Progress:
             self._curve.append(point)
         if len(self._curve) > MOST_POINTS:
             self._curve, self._every_s = self._curve[::2], self._every_s * 2
+
+    def ended(self, now: float) -> None:
+        """The curve's last point: a run shorter than a second has a curve too."""
+        self._curve.append(Point(now - self._began, self._done, self._tokens.completion))
 
     @property
     def curve(self) -> tuple[Point, ...]:

@@ -83,6 +83,7 @@ class RowsEngine:
                 for task in (work, *beside):
                     task.cancel()
                 results = await asyncio.gather(work, *beside, return_exceptions=True)
+                self.progress.ended(time.monotonic())
         _raise_failure(results)
         return ended
 

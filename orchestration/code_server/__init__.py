@@ -1,1 +1,4 @@
-"""Dagster's code server as this project runs it: its runs are forked from a warm process."""
+"""Dagster's code server as this project runs it.
+
+Its runs are forked from a warm process, and its definitions follow the dataset files.
+"""

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from orchestration.batch.answering import report_pause_s
 from orchestration.batch.asking import Terms
 from orchestration.batch.asks import Shard
 from orchestration.batch.journal import Journal
-from orchestration.batch.progress import Figures, Point
+from orchestration.batch.progress import Course, Figures
 from orchestration.batch.rows import RowsEngine
 from orchestration.datasets.loading import LoadedDataset
 from orchestration.datasets.output import answer_rows, journal_file, output_file, write_output
@@ -24,11 +25,6 @@ from orchestration.datasets.requests import Requests
 from orchestration.datasets.sources import Rows
 from orchestration.errors import RowsLeft
 from serving.config import BATCH_ACCOUNT, Fleet, StateFolder
-
-FIRST_REPORT_S = 10.0
-LONGEST_REPORT_S = 600.0
-REPORT_SHARE = 0.1
-"""Reports come ever more rarely: the next after a tenth of the time that has gone by."""
 
 Report = Callable[[Figures], None]
 
@@ -49,8 +45,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     refused: int
     """Rows that could not be asked."""
-    figures: Figures
-    curve: tuple[Point, ...]
+    course: Course
 
 
 class PortionRun:
@@ -63,40 +58,48 @@ class PortionRun:
         fleet: Fleet,
         state: StateFolder,
         *,
-        run_id: str,
+        name: str,
         report: Report,
     ) -> None:
+        """`name`: what its requests are named by."""
         self._dataset, self._portion = dataset, portion
         self._fleet, self._state = fleet, state
-        self._run_id, self._report = run_id, report
+        self._models = {model.name: model for model in fleet.models}
+        self._name, self._report = name, report
 
     def answer(self, rows: Rows, how: Answering) -> Answered:
         """Answer what is missing and write the output. Raises RowsLeft or PartitionBusy."""
-        models = {model.name: model for model in self._fleet.models}
-        requests = Requests(self._dataset, self._portion, rows, models)
-        shards = requests.shards()
-        began = time.time()
+        requests = Requests(self._dataset, self._portion, rows, self._models)
+        shards, terms = requests.shards(), self._terms(how, time.time())
         with ExitStack() as stack:
             journals = {
                 shard.name: stack.enter_context(Journal(self._journal_file(shard.model)))
                 for shard in shards
             }
-            retry = how.retry_errors
-            for _ in range(1 + self._dataset.declared.retries.errors):
-                engine = RowsEngine(shards, journals, models, window=how.window, retry_errors=retry)
-                asyncio.run(self._ask(engine, self._terms(how, began)))
-                retry = True
+            course = self._go(shards, journals, terms, how)
+            for _ in range(self._dataset.declared.retries.errors):
                 if not _failed(shards, journals):
                     break
+                again = msgspec.structs.replace(how, retry_errors=True)
+                course = course.then(self._go(shards, journals, terms, again))
             answers = answer_rows(requests, rows, journals)
             columns = self._dataset.declared.output.columns
             write_output(output_file(self._dataset, self._portion), rows, columns, answers)
-        return Answered(
-            rows=rows.frame.height,
-            refused=len(requests.refused),
-            figures=engine.figures(),
-            curve=engine.progress.curve,
+        return Answered(rows=rows.frame.height, refused=len(requests.refused), course=course)
+
+    def _go(
+        self,
+        shards: Sequence[Shard],
+        journals: dict[str, Journal],
+        terms: Terms,
+        how: Answering,
+    ) -> Course:
+        """Ask once for everything that is missing."""
+        engine = RowsEngine(
+            shards, journals, self._models, window=how.window, retry_errors=how.retry_errors
         )
+        asyncio.run(self._ask(engine, terms))
+        return Course(figures=engine.figures(), curve=engine.progress.curve)
 
     def _journal_file(self, model: str) -> Path:
         return journal_file(self._dataset, self._portion, model)
@@ -106,7 +109,7 @@ class PortionRun:
         return Terms(
             base_url=f"http://{gateway.address}:{gateway.port}",
             api_key=self._state.token(BATCH_ACCOUNT),
-            name=f"{self._dataset.name}-{self._run_id}",
+            name=self._name,
             due_at=None if due_h is None else began + 3600 * due_h,
             request_s=how.request_s,
         )
@@ -135,10 +138,7 @@ class PortionRun:
         """Report, ever more rarely."""
         began = time.monotonic()
         while True:
-            elapsed_s = time.monotonic() - began
-            await asyncio.sleep(
-                min(LONGEST_REPORT_S, max(FIRST_REPORT_S, REPORT_SHARE * elapsed_s))
-            )
+            await asyncio.sleep(report_pause_s(time.monotonic() - began))
             await asyncio.to_thread(self._report, engine.figures())
 
 

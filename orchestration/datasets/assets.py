@@ -1,18 +1,22 @@
 """The two assets of a dataset: its prompts, which are checked, and its completions."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from orchestration import tables
+from orchestration.assets.batch_pages import progress_metadata
+from orchestration.batch.disturbance import disturbance
+from orchestration.batch.progress import Figures
 from orchestration.batch.words import told
 from orchestration.datasets.checks import Check, checks_of
 from orchestration.datasets.loading import LoadedDataset, load_dataset
 from orchestration.datasets.output import output_file, read_output
+from orchestration.datasets.pages import UNIT, answered_metadata, sample
 from orchestration.datasets.partitioning import partitions_definition, portion_of
 from orchestration.datasets.patterns import Portion
 from orchestration.datasets.sources import Rows, read_rows
@@ -22,12 +26,8 @@ from orchestration.names import OWNERS, completions_key, prompts_key, serving_ke
 from serving.config import Fleet
 from serving.errors import ConfigError
 
-if TYPE_CHECKING:
-    from orchestration.datasets.answering import Answered
-
 GROUP = "batch"
 TAGS = {"turntable/plane": "data"}
-SAMPLE_ROWS = 5
 
 
 class RunConfig(dg.Config):
@@ -81,7 +81,7 @@ def _prompts(dataset: LoadedDataset) -> dg.AssetsDefinition:
         except BatchError as error:
             raise dg.Failure(str(error)) from error
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": rows.frame.height, "sample": _sample(rows.frame)}
+            metadata={"dagster/row_count": rows.frame.height, "sample": sample(rows.frame)}
         )
 
     return prompts
@@ -116,16 +116,17 @@ def _completions(dataset: LoadedDataset, fleet: Fleet) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         now, portion = _as_of_now(context, installation, dataset)
         try:
-            rows, answered = _answer(context, config, installation, now, portion)
+            rows = read_rows(now, portion, installation.fleet, installation.state)
+            page = _answer(context, config, installation, now, portion, rows)
         except BatchError as error:
             raise dg.Failure(str(error)) from error
         path = output_file(now, portion)
         output = read_output(path)
         yield dg.MaterializeResult(
             metadata={
-                **_metadata(answered),
+                **page,
                 "path": dg.MetadataValue.path(str(path)),
-                "sample": _sample(output),
+                "sample": sample(output),
             }
         )
         yield from (_result(key, check, rows, output) for check in checks_of(declared))
@@ -151,21 +152,26 @@ def _answer(
     installation: Installation,
     dataset: LoadedDataset,
     portion: Portion,
-) -> "tuple[Rows, Answered]":
+    rows: Rows,
+) -> dict[str, Any]:
+    """What the page says of the run that answered the rows."""
     # Not above: an allocation run imports this module too, and has no time for an HTTP client.
     from orchestration.datasets.answering import Answering, PortionRun
 
-    fleet, state = installation.fleet, installation.state
-    rows = read_rows(dataset, portion, fleet, state)
-    run = PortionRun(
-        dataset,
-        portion,
-        fleet,
-        state,
-        run_id=context.run.run_id,
-        report=lambda figures: context.log.info(told(figures, "rows")),
-    )
-    return rows, run.answer(rows, Answering(**config.model_dump()))
+    fleet, state, began = installation.fleet, installation.state, time.time()
+    name, key = f"{dataset.name}-{context.run.run_id}", completions_key(dataset.name)
+
+    def report(figures: Figures) -> None:
+        context.log.info(told(figures, UNIT))
+        page = progress_metadata(figures, disturbance(fleet, state, name, began), UNIT)
+        context.log_event(
+            dg.AssetObservation(asset_key=key, partition=portion.partition, metadata=page)
+        )
+
+    run = PortionRun(dataset, portion, fleet, state, name=name, report=report)
+    answered = run.answer(rows, Answering(**config.model_dump()))
+    context.log.info(told(answered.course.figures, UNIT))
+    return answered_metadata(answered, disturbance(fleet, state, name, began))
 
 
 def _result(
@@ -175,22 +181,3 @@ def _result(
     return dg.AssetCheckResult(
         asset_key=key, check_name=check.name, passed=verdict.passed, metadata=verdict.found
     )
-
-
-def _metadata(answered: "Answered") -> dict[str, Any]:
-    figures = answered.figures
-    errors = figures.failed + answered.refused
-    return {
-        "dagster/row_count": answered.rows,
-        "ok": answered.rows - errors,
-        "errors": errors,
-        "resumed from checkpoint": figures.done_before,
-        "prompt tokens": figures.tokens.prompt,
-        "completion tokens": figures.tokens.completion,
-        "seconds": round(figures.seconds, 2),
-        "tokens per second": round(figures.tokens_per_s, 1),
-    }
-
-
-def _sample(frame: pl.DataFrame) -> dg.MetadataValue:
-    return tables.table(frame.head(SAMPLE_ROWS).iter_rows(named=True), frame.columns)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dagster as dg
 import structlog
 from dagster._check import CheckError
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.datasets.assets import GROUP, TAGS, dataset_assets
 from orchestration.datasets.loading import (
@@ -20,13 +21,15 @@ from orchestration.datasets.loading import (
     load_datasets,
 )
 from orchestration.datasets.scheduling import dataset_job, dataset_schedule
-from orchestration.names import OWNERS, completions_key
+from orchestration.names import BATCH_TAGS, OWNERS, completions_key, prompts_key
 from serving.config import Fleet, StateFolder
 from serving.errors import ConfigError
 
 _log = structlog.get_logger(__name__)
 
 EVERY_FIVE_MINUTES = "*/5 * * * *"
+REFUSED = "cannot be used"
+"""Metadata of an asset that stands for a refused dataset: why."""
 
 
 def dataset_definitions(fleet: Fleet, state: StateFolder) -> dg.Definitions:
@@ -42,6 +45,13 @@ def dataset_definitions(fleet: Fleet, state: StateFolder) -> dg.Definitions:
         _log.error("dataset_refused", dataset=one.name, error=str(one.error))
     parts += [_placeholder(one) for one in refused]
     return dg.Definitions.merge(*parts)
+
+
+def refusals(repository: dg.RepositoryDefinition) -> list[str]:
+    """Why datasets of what was built cannot be used; the error of each names its file."""
+    graph = repository.asset_graph
+    told = {graph.get(key).metadata.get(REFUSED) for key in graph.get_all_asset_keys()}
+    return sorted(why for why in told if isinstance(why, str))
 
 
 def _parts(dataset: LoadedDataset, fleet: Fleet) -> dg.Definitions:
@@ -67,18 +77,50 @@ def _refused_by_dagster(dataset: LoadedDataset, error: Exception) -> RefusedData
 
 
 def _placeholder(refused: RefusedDataset) -> dg.Definitions:
-    """What a dataset that cannot be used leaves: an asset that says why, and ticks that fail."""
+    """What a dataset that cannot be used leaves: whatever begins of it fails and says why.
+
+    Its parts are named as those of a usable one: a run that was asked for before the file was
+    broken finds them and says so too.
+    """
     name = _free_name(refused.name)
-    asset = dg.AssetSpec(
-        completions_key(name),
+    prompts, completions = prompts_key(name), completions_key(name)
+    job = dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(prompts, completions),
+        description=str(refused.error),
+        tags=BATCH_TAGS,
+        executor_def=dg.in_process_executor,
+    )
+    return dg.Definitions(
+        assets=[
+            _failing_asset(prompts, [], refused),
+            _failing_asset(completions, [prompts], refused),
+        ],
+        jobs=[job],
+        schedules=[_failing_schedule(name, job, refused.error)],
+    )
+
+
+def _failing_asset(
+    key: dg.AssetKey, deps: Sequence[dg.AssetKey], refused: RefusedDataset
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=key,
+        deps=deps,
         description=f"**This dataset cannot be used.**\n\n{refused.error}",
         group_name=GROUP,
         kinds={"yaml"},
         owners=OWNERS,
         tags=TAGS,
-        metadata={"declared in": dg.MetadataValue.path(str(refused.file))},
+        metadata={
+            "declared in": dg.MetadataValue.path(str(refused.file)),
+            REFUSED: str(refused.error),
+        },
     )
-    return dg.Definitions(assets=[asset], schedules=[_failing_schedule(name, refused.error)])
+    def refuse() -> None:
+        raise dg.Failure(str(refused.error))
+
+    return refuse
 
 
 def _free_name(name: str) -> str:
@@ -88,15 +130,9 @@ def _free_name(name: str) -> str:
     return "refused_" + re.sub("[^a-z0-9_]", "_", name.lower())
 
 
-def _failing_schedule(name: str, error: ConfigError) -> dg.ScheduleDefinition:
-    @dg.op(name=f"{name}_refused")
-    def refuse() -> None:
-        raise dg.Failure(str(error))
-
-    @dg.job(name=name, description=str(error))
-    def job() -> None:
-        refuse()
-
+def _failing_schedule(
+    name: str, job: UnresolvedAssetJobDefinition, error: ConfigError
+) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{name}_schedule",
         job=job,

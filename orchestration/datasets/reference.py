@@ -43,9 +43,15 @@ the job `reviews` and, if it has one, the schedule `reviews_schedule`.
 {EXAMPLE}```
 
 Files are found in the folder `datasets` beside the fleet file (`datasets` of the fleet file names
-another one). What was added, changed or taken away is seen when Turntable is started again; a run
-reads the file as it is when the run begins. A file that cannot be used takes nothing else down:
-its asset says what is wrong, and its schedule fails until it is mended.
+another one). What was added, changed or taken away is seen within seconds, or at once with
+*Reload* of the code location `turntable` in the Dagster UI; a run reads the file as it is when the
+run begins.
+
+While one of the files cannot be used, all definitions stay as they were, and a run of its dataset
+fails. `turntable datasets` and *Reload* say which file it is and what is wrong; the pages show a
+failed *Reload* for up to 10 s, then the definitions again. Where Turntable starts with such a file,
+it takes nothing else down: its assets say what is wrong, and whatever begins of it fails until it
+is mended.
 
 One dataset comes with Turntable: `batch`, [a file a day](batch.md#a-file-a-day). A file
 `batch.yaml` of your own takes its place.
@@ -63,6 +69,8 @@ One dataset comes with Turntable: `batch`, [a file a day](batch.md#a-file-a-day)
   for rows that ended with an error.
 - The output has a row for each row of the source, in its order:
   `{"`, `".join(declaration.ANSWER_COLUMNS)}`, then `output.columns`. It is replaced as a whole.
+- The page of the completions shows how far a run is (rates, when it will end, evictions, what it
+  waits for), ever more rarely in a long run, and at its end a picture and a sample of rows.
 - Backfills and reruns are Dagster's: choose partitions in the pages, *Materialize*.
 
 ## Placeholders in paths

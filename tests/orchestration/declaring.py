@@ -24,6 +24,7 @@ def an_installation(folder: Path, gateway_port: int = 1) -> Installation:
     """One with the models a and b, whose fleet file and datasets are in `folder`."""
     fleet = a_fleet([a_model("a"), a_model("b")], hosts=1).model_dump(mode="json")
     fleet["gateway"]["port"] = gateway_port
+    fleet["store"]["port"] = 2  # nobody listens
     file = folder / "fleet.yaml"
     file.write_text(yaml.safe_dump(fleet))
     return Installation(fleet_file=str(file), state_folder=str(folder / "state"))

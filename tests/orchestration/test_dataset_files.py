@@ -14,7 +14,7 @@ from orchestration.datasets.loading import load_dataset, load_datasets
 from orchestration.installation import Installation
 from orchestration.names import completions_key
 from serving.errors import ConfigError
-from tests.orchestration.declaring import PLAIN, an_installation, declare
+from tests.orchestration.declaring import PLAIN, an_installation, declare, materialized
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,8 +118,12 @@ def test_a_file_that_cannot_be_used_takes_nothing_else_down_and_says_what_is_wro
     assert "not YAML" in (specs[completions_key("worse")].description or "")
     assert completions_key("refused_allocation") in specs
     failing = definitions.resolve_schedule_def("bad_schedule")
-    with pytest.raises(ConfigError, match="no 'huge'"), dg.instance_for_test() as instance:
-        failing(dg.build_schedule_context(instance=instance))
+    with dg.instance_for_test() as instance:
+        with pytest.raises(ConfigError, match="no 'huge'"):
+            failing(dg.build_schedule_context(instance=instance))
+        run = materialized(installation, instance, "bad")
+    failure = run.failure_data_for_node("bad_prompts").user_failure_data.description
+    assert "bad.yaml: model: the fleet file has no 'huge'" in failure
 
 
 def test_a_dataset_becomes_two_assets_a_job_and_a_schedule(installation: Installation) -> None:

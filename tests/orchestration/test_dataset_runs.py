@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import polars as pl
 import pytest
 
 from orchestration.installation import Installation
+from orchestration.names import completions_key
+from tests.fakes.host import wait_until
 from tests.orchestration.declaring import (
     PLAIN,
     an_installation,
@@ -268,6 +271,60 @@ def test_a_run_that_is_due_ends_and_the_next_one_goes_on(
     declare(installation, "some", due_h=1)
     assert materialized(installation, instance, "some").success
     assert answers(installation, "some")["completion"].to_list() == ["answer to x", "answer to y"]
+
+
+def test_the_page_of_a_run_shows_what_it_did_and_a_picture(
+    installation: Installation, instance: dg.DagsterInstance, folder: Path, gateway: FakeGateway
+) -> None:
+    write_rows(folder / "rows.jsonl", "x", "y", "z")
+    gateway.answers["x"] = [400]
+    declare(installation, "some", retries={"errors": 1})
+
+    run = materialized(installation, instance, "some")
+
+    page = run.get_asset_materialization_events()[1].materialization.metadata
+    assert {name: page[name].value for name in ("ok", "errors", "completion tokens")} == {
+        "ok": 3,
+        "errors": 0,
+        "completion tokens": 15,
+    }
+    assert (page["rows done by this run"].value, page["rows done before"].value) == (3, 0)
+    assert "the traffic store is away" in str(page["evictions"].value)
+    assert "data:image/png;base64," in str(page["picture"].value)
+
+
+def test_a_run_under_way_says_how_far_it_is(
+    installation: Installation,
+    instance: dg.DagsterInstance,
+    folder: Path,
+    gateway: FakeGateway,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("orchestration.datasets.answering.report_pause_s", lambda _: 0.05)
+    write_rows(folder / "rows.jsonl", "x", "y")
+    gateway.answers["y"] = ["hold"]
+    declare(installation, "some")
+    pages: list[Any] = []
+
+    def seen() -> bool:
+        found = instance.fetch_observations(completions_key("some"), limit=1).records
+        pages[:] = [record.asset_observation.metadata for record in found]
+        return bool(pages) and pages[0]["done"].value == 1
+
+    def let_go_when_it_is_seen() -> None:
+        try:
+            wait_until(seen)
+        finally:
+            gateway.let_go.set()
+
+    watcher = threading.Thread(target=let_go_when_it_is_seen)
+    watcher.start()
+    materialized(installation, instance, "some")
+    watcher.join()
+
+    (page,) = pages
+    assert page["rows"].value == 2
+    assert page["open requests"].value.startswith("1 of ")
 
 
 AT = datetime(2026, 2, 4, 6, tzinfo=UTC)

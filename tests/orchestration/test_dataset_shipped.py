@@ -129,7 +129,7 @@ def test_a_second_run_asks_for_nothing_unless_it_is_to_ask_for_errors_again(
     again = do_batch(installation, instance)
     assert gateway.asked == []
     metadata = again.get_asset_materialization_events()[1].materialization.metadata
-    assert (metadata["resumed from checkpoint"].value, metadata["errors"].value) == (5, 1)
+    assert (metadata["rows done before"].value, metadata["errors"].value) == (5, 1)
 
     mended = do_batch(installation, instance, retry_errors=True)
     assert gateway.texts() == ["q3"]
