@@ -37,12 +37,6 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installatio
     return made
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as temporary:
-        yield temporary
-
-
 @contextmanager
 def code_server() -> Iterator[GrpcServerCodeLocationOrigin]:
     """A code server in this process; where it is."""
