@@ -346,6 +346,20 @@ def test_a_run_that_died_is_followed_by_another(
     assert died.run_id in (second.run_key or "")
 
 
+def test_a_tick_under_way_sees_that_a_run_died(
+    installation: Installation, instance: dg.DagsterInstance, state: StateFolder
+) -> None:
+    batch = submit(state, 1)
+    died = a_run(instance, batch, dg.DagsterRunStatus.STARTED, done=0)
+    dying = threading.Timer(0.5, instance.report_run_failed, args=(died,))
+    dying.start()
+
+    (request,) = tick(installation, instance, tick_s=60).run_requests or []
+
+    dying.join()
+    assert died.run_id in (request.run_key or "")
+
+
 def test_terminating_a_run_that_never_began_cancels_the_batch_too(
     installation: Installation, instance: dg.DagsterInstance, state: StateFolder
 ) -> None:
