@@ -1,8 +1,8 @@
 """The batch sensor: every batch of the Batch API becomes a partition, and has a run until it ends.
 
 It looks at open batches only and does no work of theirs: also a batch that is cancelled or has
-expired is ended by a run. A tick with nothing to ask for waits for a batch to change, so a batch
-has its run soon after it was validated.
+expired is ended by a run. A tick with nothing to ask for waits for a batch to change or a run to
+end, so a batch has its run soon after it was validated, and the next one soon after that died.
 """
 
 import time
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.assets.batches import PARTITIONS, PARTITIONS_NAME
+from orchestration.assets.batches import JOB_NAME, PARTITIONS, PARTITIONS_NAME
 from orchestration.batch.attempts import (
     Attempt,
     Bury,
@@ -49,6 +49,10 @@ _STATES: dict[dg.DagsterRunStatus, RunState] = {
 UNDER_WAY = [status for status, state in _STATES.items() if state in {"queued", "started"}]
 
 
+Seen = tuple[list[tuple[str, str]], int]
+"""What a tick goes by: open batches, and how many runs of batches are under way."""
+
+
 def batch_sensor(
     job: UnresolvedAssetJobDefinition, *, tick_s: float = TICK_S
 ) -> dg.SensorDefinition:
@@ -69,9 +73,11 @@ def batch_sensor(
         catalog = Catalog(installation.state.batch_catalog)
         try:
             while True:
-                seen = _seen(catalog)
+                seen = _seen(context.instance, catalog)
                 result = _tick(context.instance, installation, catalog)
-                if isinstance(result, dg.SensorResult) or not _changed(catalog, seen, end):
+                if isinstance(result, dg.SensorResult) or not _changed(
+                    context.instance, catalog, seen, end
+                ):
                     return result
         finally:
             catalog.close()
@@ -79,15 +85,21 @@ def batch_sensor(
     return sensor
 
 
-def _seen(catalog: Catalog) -> list[tuple[str, str]]:
-    return [(record.id, record.status) for record in catalog.open_batches()]
+def _seen(instance: dg.DagsterInstance, catalog: Catalog) -> Seen:
+    open_batches: list[tuple[str, str]] = [
+        (record.id, record.status) for record in catalog.open_batches()
+    ]
+    if not open_batches:
+        return open_batches, 0
+    under_way = dg.RunsFilter(job_name=JOB_NAME, statuses=UNDER_WAY)
+    return open_batches, instance.get_runs_count(under_way)
 
 
-def _changed(catalog: Catalog, seen: list[tuple[str, str]], end: float) -> bool:
-    """Wait until open batches are others than `seen`, or `end`; whether the former."""
+def _changed(instance: dg.DagsterInstance, catalog: Catalog, seen: Seen, end: float) -> bool:
+    """Wait until there is something else than `seen`, or `end`; whether the former."""
     while time.monotonic() < end:
         time.sleep(LOOK_EVERY_S)
-        if _seen(catalog) != seen:
+        if _seen(instance, catalog) != seen:
             return True
     return False
 

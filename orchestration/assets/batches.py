@@ -21,6 +21,7 @@ from orchestration.names import BATCH_TAGS, BATCHES, OWNERS, serving_key
 from serving.batches import BatchesError, BatchRecord, Catalog
 from serving.config import BATCH_ACCOUNT, Fleet, StateFolder
 
+JOB_NAME = "answer_batch"
 PARTITIONS_NAME = "batches"
 PARTITIONS = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME)
 """One a batch; its key is the batch's id."""
@@ -83,7 +84,7 @@ def batches_assets(fleet: Fleet) -> list[dg.AssetsDefinition]:
 def batches_job() -> UnresolvedAssetJobDefinition:
     """The job that answers one batch."""
     return dg.define_asset_job(
-        "answer_batch",
+        JOB_NAME,
         selection=dg.AssetSelection.assets(BATCHES),
         description="Answer a batch of the Batch API in the flex tier.",
         tags=BATCH_TAGS,

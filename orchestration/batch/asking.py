@@ -32,6 +32,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     name: str
     """Of the work they are of, such as a batch's id: requests are named by it."""
+    checkpoint: str = ""
+    """What partial generations of the work are kept by, the same in every run; empty: its name."""
     account: str = ""
     """Whose work it is; empty: Turntable's own."""
     due_at: float | None = None
@@ -91,7 +93,7 @@ def headers_of(
     left_s = LONGEST_WAIT_S if terms.due_at is None else max(1.0, terms.due_at - now)
     headers = {
         "x-request-id": f"{terms.name}.{ask.key}.{uuid.uuid4().hex[:8]}",
-        "x-turntable-checkpoint": f"{terms.name}/{ask.key}",
+        "x-turntable-checkpoint": f"{terms.checkpoint or terms.name}/{ask.key}",
         "x-turntable-wait-s": f"{min(left_s, LONGEST_WAIT_S):.0f}",
     }
     if terms.account:

@@ -11,6 +11,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 0
     slots: int = 0
     """Those that batch work has when no interactive work is there."""
+    in_flight: int = 0
+    """Batch requests that the gateway has, of all works."""
+    works: int = 0
+    """Batches and datasets that these are of."""
     trouble: str = ""
 
 
@@ -24,6 +28,8 @@ class _Host(msgspec.Struct, frozen=True):
 
 class _Batch(msgspec.Struct, frozen=True):
     slots_at_rest: int
+    in_flight: int = 0
+    works: int = 0
 
 
 class _Model(msgspec.Struct, frozen=True):
@@ -50,6 +56,12 @@ def offer_of(page: bytes, model: str) -> Offer:
         for host in fleet.hosts
         if host.reachable and host.phase == SERVING and host.awake_model == model
     ]
-    told = [one.batch.slots_at_rest for one in fleet.models if one.name == model and one.batch]
-    slots = told[0] if told else sum(host.slots for host in replicas)
-    return Offer(replicas=len(replicas), slots=slots)
+    told = [one.batch for one in fleet.models if one.name == model and one.batch]
+    if not told:
+        return Offer(replicas=len(replicas), slots=sum(host.slots for host in replicas))
+    return Offer(
+        replicas=len(replicas),
+        slots=told[0].slots_at_rest,
+        in_flight=told[0].in_flight,
+        works=told[0].works,
+    )

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from orchestration.batch.asking import Asker, Terms, asker
 from orchestration.batch.asks import Ask, Shard
 from orchestration.batch.journal import Journal
+from orchestration.batch.offers import Offer
 from orchestration.batch.ordering import by_prefix
 from orchestration.batch.persistence import persist
 from orchestration.batch.progress import Figures, Progress
-from orchestration.batch.window import Window, places
+from orchestration.batch.window import Window, places, share
 from serving.config import ModelSettings
 
 SYNC_EVERY_S = 1.0
@@ -134,8 +135,12 @@ class RowsEngine:
             self.progress.offered(offers)
             for name, offer in offers.items():
                 if not offer.trouble and not self._fixed:
-                    self._windows[name].resize(places(offer.slots, self._models[name]))
+                    self._resize(name, offer)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _resize(self, model: str, offer: Offer) -> None:
+        window, total = self._windows[model], places(offer.slots, self._models[model])
+        window.resize(share(total, open_=window.open, in_flight=offer.in_flight, works=offer.works))
 
 
 def missing_keys(shard: Shard, journal: Journal, *, retry_errors: bool) -> list[int]:

@@ -3,6 +3,10 @@
 A slot that comes free is refilled from what waits on its host, so there is always a quarter more
 than slots. Beyond that one replica's worth waits where there may be another replica: waiting work
 is what the planner sees, and gives a host to.
+
+Runs of one model share that evenly, and one that has not so many rows left leaves the rest to the
+others: all slots stay busy, the gateway holds no more for eight runs than for one, and a row waits
+no longer behind the rows of others than there are.
 """
 
 import asyncio
@@ -18,6 +22,17 @@ def places(offered: int, model: ModelSettings) -> int:
     """Open requests of `model` while its replicas offer so many slots to batch work."""
     most = math.ceil(model.slots * max(1, model.max_replicas) * (1 + SPARE))
     return min(most, offered + max(model.slots, math.ceil(offered * SPARE)))
+
+
+def share(total: int, *, open_: int, in_flight: int, works: int) -> int:
+    """A run's part of `total` places, when it has `open_` of the `in_flight` requests of `works`.
+
+    An even part at least. Of what the others leave free each takes a part at every look, so that
+    together they soon have all of it and never much more.
+    """
+    runs = max(1, works)
+    free = total - in_flight
+    return min(total, max(math.ceil(total / runs), open_ + math.ceil(free / runs)))
 
 
 class Window:

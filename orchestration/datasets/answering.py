@@ -110,6 +110,7 @@ class PortionRun:
             base_url=f"http://{gateway.address}:{gateway.port}",
             api_key=self._state.token(BATCH_ACCOUNT),
             name=self._name,
+            checkpoint=f"{self._dataset.name}-{self._portion.partition or 'all'}",
             due_at=None if due_h is None else began + 3600 * due_h,
             request_s=how.request_s,
         )

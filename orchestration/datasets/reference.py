@@ -64,9 +64,9 @@ One dataset comes with Turntable: `batch`, [a file a day](batch.md#a-file-a-day)
 - What has no answer yet is asked in the flex tier. While no replica can serve, it waits, and
   says for what.
 - Answers are kept as they come, in `checkpoints/` beside the output. A run that follows another, or
-  one that died, asks only for what is missing or has changed. `retry_errors` in the launchpad asks
-  again
-  for rows that ended with an error.
+  one that died, asks only for what is missing or has changed, and rows that were in flight go on
+  from the tokens they had. The run after a death starts by itself, within seconds.
+  `retry_errors` in the launchpad asks again for rows that ended with an error.
 - The output has a row for each row of the source, in its order:
   `{"`, `".join(declaration.ANSWER_COLUMNS)}`, then `output.columns`. It is replaced as a whole.
 - The page of the completions shows how far a run is (rates, when it will end, evictions, what it

@@ -20,6 +20,8 @@ DATASET_TAG = "turntable/dataset"
 """On a run of a dataset: which one."""
 VERSION_TAG = "turntable/prompts_version"
 """On a run that a schedule asked for: of which version of the source."""
+AFTER_DEATHS = {"dagster/max_retries": "20", "dagster/retry_strategy": "ALL_STEPS"}
+"""How often a run is done again whose process died. It goes on where that one was."""
 ONCE = "once"
 """The version of a source that has no age."""
 
@@ -45,7 +47,7 @@ def dataset_job(dataset: LoadedDataset) -> UnresolvedAssetJobDefinition:
             prompts_key(dataset.name), completions_key(dataset.name)
         ),
         description=dataset.declared.description or f"Answer the prompts of {dataset.name}.",
-        tags=job_tags(dataset),
+        tags={**job_tags(dataset), **AFTER_DEATHS},
         executor_def=dg.in_process_executor,
     )
 

@@ -70,7 +70,7 @@ class AttemptRunner:
         trip = Trip(generation, replica_wait_s, self._settings.resume_wait_s)
         model, request_class = generation.model, generation.request_class
         with (
-            Whereabouts(self._census, model, request_class) as whereabouts,
+            Whereabouts(self._census, model, request_class, generation.work) as whereabouts,
             self.queues.place(model, request_class, lambda: generation.kept_tokens) as place,
             self._kept(generation, sink),
         ):

@@ -6,7 +6,7 @@ queued on a host.
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Literal, Protocol
 
 from analytics.events import Event, GatewaySample
@@ -31,7 +31,12 @@ class Census:
     def __init__(self, events: EventSink) -> None:
         self._events = events
         self._counts: dict[Place, Counter[Key]] = {"waiting": Counter(), "running": Counter()}
+        self._works: dict[str, Counter[str]] = defaultdict(Counter)
         self._last_sampled: dict[Key, tuple[int, int]] = {}
+
+    def works(self, model: str) -> int:
+        """How many batches, or other pieces of batch work, have generations of the model here."""
+        return len(self._works[model])
 
     def count(self, place: Place, model: str, request_class: RequestClass) -> int:
         """How many are there now."""
@@ -46,6 +51,13 @@ class Census:
             self._counts[enters][key] += 1
         if (waited == 0) != (self._counts["waiting"][key] == 0):
             self._sample(key)
+
+    def worked(self, model: str, work: str, change: int) -> None:
+        """So many generations more, or fewer, of a piece of batch work."""
+        works = self._works[model]
+        works[work] += change
+        if not works[work]:
+            del works[work]
 
     async def run(self) -> None:
         """Sample until cancelled. A model that was at rest and still is gets no sample."""
@@ -72,10 +84,12 @@ class Census:
 
 
 class Whereabouts:
-    """One generation's place in the census; leaves it on exit."""
+    """One generation's place in the census; leaves it on exit. `work`: what batch work it is of."""
 
-    def __init__(self, census: Census, model: str, request_class: RequestClass) -> None:
-        self._census, self._key = census, (model, request_class)
+    def __init__(
+        self, census: Census, model: str, request_class: RequestClass, work: str = ""
+    ) -> None:
+        self._census, self._key, self._work = census, (model, request_class), work
         self._place: Place | None = None
 
     def move(self, place: Place | None) -> None:
@@ -86,7 +100,14 @@ class Whereabouts:
 
     def __enter__(self) -> "Whereabouts":
         self.move("waiting")
+        self._count_work(1)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.move(None)
+        self._count_work(-1)
+
+    def _count_work(self, change: int) -> None:
+        model, request_class = self._key
+        if request_class == "batch":
+            self._census.worked(model, self._work, change)

@@ -105,6 +105,11 @@ class Generation:
         return None if self.deadline_at is None else max(0.0, self.deadline_at - time.monotonic())
 
     @property
+    def work(self) -> str:
+        """The batch that it is of; empty if it is of none that is known."""
+        return "" if self.checkpoint is None else self.checkpoint.work
+
+    @property
     def movable(self) -> bool:
         """It may leave its host: elsewhere it would go on exactly."""
         return not boundary_parameters(self.sampling)

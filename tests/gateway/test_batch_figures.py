@@ -1,5 +1,6 @@
 """What the gateway says of batch work: slots on offer, how fast it goes, how long a batch takes."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from serving.gateway.census import Census, Whereabouts
 from serving.gateway.lines.figures import BatchFigures
 from serving.gateway.lines.offers import BatchOffer, batch_offer
+from serving.gateway.lines.partials import Checkpoint
 from serving.gateway.lines.rates import LEAST_S, BatchRates
 from serving.gateway.lines.work import Speed, Volume, duration
 from serving.gateway.placement import ReplicaLoad
@@ -154,6 +156,21 @@ def test_the_offer_counts_what_this_gateway_has_in_flight(tmp_path: Path) -> Non
     figures = BatchFigures(fleet, pool, census, tmp_path)
     with Whereabouts(census, "m", "batch"):
         assert figures.offer("m") == BatchOffer(1, 1, 4, in_flight=1)
+
+
+def test_the_figures_tell_how_many_batches_have_requests_here(tmp_path: Path) -> None:
+    census = Census(ListSink())
+    figures = BatchFigures(fake_fleet(["m"], {"a": "m"}), Pool([]), census, tmp_path)
+    works = [
+        Checkpoint(f"ada {key} 0", b"").work for key in ("batch_1/7", "batch_1/8", "batch_2/7")
+    ]
+
+    with ExitStack() as stack:
+        for work in works:
+            stack.enter_context(Whereabouts(census, "m", "batch", work))
+        stack.enter_context(Whereabouts(census, "m", "interactive"))
+        assert figures.told("m")["works"] == 2
+    assert figures.told("m")["works"] == 0
 
 
 def test_the_fleet_route_tells_a_run_what_window_to_keep_open(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""An installation over fake hosts and a real traffic store."""
+"""Installations: one over a stand-in for the gateway, and one over fake hosts and a real store."""
 
 import time
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from dagster._core.storage.defs_state.base import set_defs_state_storage
@@ -17,6 +18,8 @@ from serving.config import Fleet, StateFolder
 from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
 from tests.fakes.engine import FakeEngines
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host
+from tests.orchestration.declaring import an_installation
+from tests.orchestration.gateway import FakeGateway, fake_gateway
 
 AHEAD_S = 60.0
 """Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
@@ -27,6 +30,24 @@ def no_instance_left_behind() -> Iterator[None]:
     """Definitions are loaded with the storage of the last instance, gone or not; forget it."""
     with set_defs_state_storage(None):
         yield
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as temporary:
+        yield temporary
+
+
+@pytest.fixture
+def gateway() -> Iterator[FakeGateway]:
+    with fake_gateway() as running:
+        yield running
+
+
+@pytest.fixture
+def installation(tmp_path: Path, gateway: FakeGateway) -> Installation:
+    """With the models a and b, and nothing but the gateway's stand-in running."""
+    return an_installation(tmp_path, gateway.port)
 
 
 @pytest.fixture(scope="session")

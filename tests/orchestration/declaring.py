@@ -1,4 +1,4 @@
-"""An installation with datasets of its own, over a stand-in for the gateway."""
+"""An installation over a stand-in for the gateway, and datasets of its own."""
 
 from collections.abc import Mapping
 from datetime import datetime

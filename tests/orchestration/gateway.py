@@ -93,7 +93,7 @@ def fake_gateway(port: int = 0) -> Iterator[FakeGateway]:
                 self.close_connection = True
                 return
             if told == "hold":
-                gateway.let_go.wait(60)
+                gateway.let_go.wait()
             status = told if isinstance(told, int) else 200
             self._send(status, completion_of(body) if status == 200 else {"error": NO})
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestration.batch.asking import Terms, headers_of
 from orchestration.batch.asks import Ask, Outcome, Shard
@@ -19,7 +21,7 @@ from orchestration.batch.persistence import persist
 from orchestration.batch.progress import Course, Progress
 from orchestration.batch.rows import RowsEngine
 from orchestration.batch.verdict import AWAY_PAUSE_S, Busy, Faulty, verdict
-from orchestration.batch.window import Window, places
+from orchestration.batch.window import Window, places, share
 from tests.orchestration.building import a_model
 from tests.orchestration.gateway import FakeGateway, fake_gateway
 
@@ -335,6 +337,28 @@ async def test_the_gateway_says_how_long_to_wait_and_is_soon_asked_again_when_it
     assert max(pauses[2:]) == AWAY_PAUSE_S
 
 
+@given(
+    total=st.integers(1, 400),
+    rows=st.lists(st.integers(1, 500), min_size=1, max_size=8),
+    opened=st.lists(st.integers(0, 400), min_size=8, max_size=8),
+)
+def test_runs_of_a_model_come_to_even_parts_and_what_one_leaves_the_others_take(
+    total: int, rows: list[int], opened: list[int]
+) -> None:
+    runs = len(rows)
+    open_ = [min(left, had) for left, had in zip(rows, opened, strict=False)]
+    for _ in range(60):
+        works, in_flight = sum(map(bool, open_)), sum(open_)
+        shares = [share(total, open_=had, in_flight=in_flight, works=works) for had in open_]
+        open_ = [min(left, part) for left, part in zip(rows, shares, strict=True)]
+
+    even = total // runs
+    assert min(total, sum(rows)) <= sum(open_) <= total + 2 * runs
+    assert all(had >= min(left, even) for left, had in zip(rows, open_, strict=True))
+    if runs == 1:
+        assert shares == [total]
+
+
 def test_an_offer_counts_the_replicas_that_serve() -> None:
     hosts = [
         REPLICA,
@@ -344,9 +368,11 @@ def test_an_offer_counts_the_replicas_that_serve() -> None:
         {"host": "never seen", "reachable": False, "trouble": "?"},
     ]
     assert offer_of(msgspec.json.encode({"hosts": hosts}), "a") == Offer(replicas=1, slots=8)
-    told = {"name": "a", "batch": {"slots": 2, "slots_at_rest": 7}}
+    told = {"name": "a", "batch": {"slots": 2, "slots_at_rest": 7, "in_flight": 9, "works": 3}}
     page = {"hosts": hosts, "models": [told, {"name": "b"}]}
-    assert offer_of(msgspec.json.encode(page), "a") == Offer(replicas=1, slots=7)
+    assert offer_of(msgspec.json.encode(page), "a") == Offer(
+        replicas=1, slots=7, in_flight=9, works=3
+    )
     assert offer_of(b"<html>", "a").trouble
 
 

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,40 +21,14 @@ from orchestration.installation import Installation
 from serving.batches import BatchRecord, CancelAsked, Catalog
 from serving.config import StateFolder
 from tests.fakes.host import wait_until
-from tests.orchestration.building import a_fleet, a_model
-from tests.orchestration.gateway import FakeGateway, fake_gateway
+from tests.orchestration.declaring import an_installation
+from tests.orchestration.gateway import FakeGateway
 from tests.orchestration.submitting import look, submit
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as temporary:
-        yield temporary
-
-
-@pytest.fixture
-def gateway() -> Iterator[FakeGateway]:
-    with fake_gateway() as running:
-        yield running
-
-
-@pytest.fixture
-def installation(tmp_path: Path, gateway: FakeGateway) -> Installation:
-    return installed(tmp_path, gateway.port)
 
 
 @pytest.fixture
 def state(installation: Installation) -> StateFolder:
     return installation.state
-
-
-def installed(folder: Path, port: int) -> Installation:
-    fleet = a_fleet([a_model("a")], hosts=1).model_dump(mode="json")
-    fleet["gateway"]["port"] = port
-    fleet["store"]["port"] = 1  # nobody listens
-    file = folder / "fleet.yaml"
-    file.write_text(json.dumps(fleet))
-    return Installation(fleet_file=str(file), state_folder=str(folder / "state"))
 
 
 def definitions(installation: Installation) -> dg.Definitions:
@@ -282,7 +255,7 @@ def test_a_signal_without_a_person_leaves_the_batch_to_the_next_run(
 
 def _answer_until_killed(folder: Path, port: int, batch_id: str) -> None:
     """What the asset does, without the time that Dagster takes to start."""
-    fleet, state = installed(folder, port).fleet, StateFolder(folder / "state")
+    fleet, state = an_installation(folder, port).fleet, StateFolder(folder / "state")
     catalog = Catalog(state.batch_catalog)
     terms = Terms(base_url=f"http://127.0.0.1:{port}", api_key="key", name=batch_id)
     with submitted(state, catalog, catalog.batch(batch_id), "killed") as work:
@@ -371,6 +344,20 @@ def test_a_run_that_died_is_followed_by_another(
 
     assert second.run_key != first[0].run_key
     assert died.run_id in (second.run_key or "")
+
+
+def test_a_tick_under_way_sees_that_a_run_died(
+    installation: Installation, instance: dg.DagsterInstance, state: StateFolder
+) -> None:
+    batch = submit(state, 1)
+    died = a_run(instance, batch, dg.DagsterRunStatus.STARTED, done=0)
+    dying = threading.Timer(0.5, instance.report_run_failed, args=(died,))
+    dying.start()
+
+    (request,) = tick(installation, instance, tick_s=60).run_requests or []
+
+    dying.join()
+    assert died.run_id in (request.run_key or "")
 
 
 def test_terminating_a_run_that_never_began_cancels_the_batch_too(

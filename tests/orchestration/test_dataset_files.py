@@ -11,6 +11,7 @@ from orchestration.assembly import build_definitions
 from orchestration.datasets import reference
 from orchestration.datasets.declaration import Dataset
 from orchestration.datasets.loading import load_dataset, load_datasets
+from orchestration.datasets.scheduling import AFTER_DEATHS
 from orchestration.installation import Installation
 from orchestration.names import completions_key
 from serving.errors import ConfigError
@@ -156,4 +157,6 @@ def test_a_dataset_becomes_two_assets_a_job_and_a_schedule(installation: Install
     assert spec.freshness_policy is not None
     schedule = definitions.resolve_schedule_def("reviews_schedule")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 3 * * *", "Europe/Berlin")
-    assert definitions.resolve_job_def("reviews").partitions_def == completions.partitions_def
+    job = definitions.resolve_job_def("reviews")
+    assert job.partitions_def == completions.partitions_def
+    assert job.tags.items() >= AFTER_DEATHS.items()

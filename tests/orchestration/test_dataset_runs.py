@@ -15,35 +15,12 @@ import pytest
 from orchestration.installation import Installation
 from orchestration.names import completions_key
 from tests.fakes.host import wait_until
-from tests.orchestration.declaring import (
-    PLAIN,
-    an_installation,
-    declare,
-    materialized,
-    scheduled,
-)
-from tests.orchestration.gateway import FakeGateway, fake_gateway
+from tests.orchestration.declaring import PLAIN, declare, materialized, scheduled
+from tests.orchestration.gateway import FakeGateway
 
 FOLDER = "datasets"
 DAILY = {"by": "daily", "start": "2026-02-01"}
 QUERY = {"kind": "query", "id": "id"}
-
-
-@pytest.fixture
-def instance() -> Any:
-    with dg.instance_for_test() as temporary:
-        yield temporary
-
-
-@pytest.fixture
-def gateway() -> Any:
-    with fake_gateway() as running:
-        yield running
-
-
-@pytest.fixture
-def installation(tmp_path: Path, gateway: FakeGateway) -> Installation:
-    return an_installation(tmp_path, gateway.port)
 
 
 @pytest.fixture

@@ -12,28 +12,11 @@ import pytest
 from orchestration.datasets.scheduling import VERSION_TAG
 from orchestration.installation import Installation
 from orchestration.names import BATCH_TAGS, completions_key, prompts_key
-from tests.orchestration.declaring import an_installation, materialized, scheduled
-from tests.orchestration.gateway import FakeGateway, fake_gateway
+from tests.orchestration.declaring import materialized, scheduled
+from tests.orchestration.gateway import FakeGateway
 
 DAY = "2026-02-03"
 AT = datetime(2026, 2, 3, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def instance() -> Any:
-    with dg.instance_for_test() as temporary:
-        yield temporary
-
-
-@pytest.fixture
-def gateway() -> Any:
-    with fake_gateway() as running:
-        yield running
-
-
-@pytest.fixture
-def installation(tmp_path: Path, gateway: FakeGateway) -> Installation:
-    return an_installation(tmp_path, gateway.port)
 
 
 def write_prompts(installation: Installation, count: int, day: str = DAY) -> Path:

@@ -1,29 +1,19 @@
 """Dataset files that change beside a running code server, seen by a client as the pages are one."""
 
-import logging
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.definitions_load_context import (
-    DefinitionsLoadContext,
-    DefinitionsLoadType,
-)
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.utils import FuturesAwareThreadPoolExecutor
-from dagster._grpc.server import DagsterGrpcServer
 
 from orchestration.code_server import server
 from orchestration.code_server.changes import Changes, files_of
 from orchestration.installation import Installation
 from tests.fakes.host import wait_until
+from tests.orchestration.code_servers import code_server
 from tests.orchestration.declaring import an_installation, declare
 
 BY_HAND_ONLY_S = 100_000.0
@@ -35,39 +25,6 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installatio
     monkeypatch.setenv("TURNTABLE_FLEET", made.fleet_file)
     monkeypatch.setenv("TURNTABLE_STATE", made.state_folder)
     return made
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as temporary:
-        yield temporary
-
-
-@contextmanager
-def code_server() -> Iterator[GrpcServerCodeLocationOrigin]:
-    """A code server in this process; where it is."""
-    ending, workers = threading.Event(), FuturesAwareThreadPoolExecutor(max_workers=4)
-    logger = logging.getLogger("dagster.code_server")
-    target = LoadableTargetOrigin(module_name="orchestration.definitions")
-    clean = DefinitionsLoadContext(DefinitionsLoadType.INITIALIZATION)
-    with TemporaryDirectory() as folder, DefinitionsLoadContext.scoped(clean):
-        socket = f"{folder}/server"  # a socket's path must be short
-        running = DagsterGrpcServer(
-            server_termination_event=ending,
-            dagster_api_servicer=server.CodeServer(
-                ending, logger, workers, loadable_target_origin=target, location_name="turntable"
-            ),
-            logger=logger,
-            threadpool_executor=workers,
-            socket=socket,
-        )
-        serving = threading.Thread(target=running.serve)
-        serving.start()
-        try:
-            yield GrpcServerCodeLocationOrigin("localhost", socket=socket)
-        finally:
-            ending.set()
-            serving.join()
 
 
 def jobs(location: GrpcServerCodeLocation) -> set[str]:

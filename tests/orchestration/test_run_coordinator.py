@@ -6,6 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteJobOrigin,
@@ -16,6 +18,7 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
+from orchestration.datasets.scheduling import AFTER_DEATHS
 from orchestration.names import ALLOCATION_TAGS, BATCH_TAGS
 from orchestration.run_coordinator import BATCH, RUN_KIND_TAG, AllocationFirstRunCoordinator
 
@@ -29,7 +32,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     home.mkdir()
     shipped = (HOME / "dagster.yaml").read_text()
     noting = "run_launcher:\n  module: dagster._core.test_utils\n  class: MockedRunLauncher\n"
-    stock = "run_launcher:\n  module: dagster\n  class: DefaultRunLauncher\n"
+    stock = "run_launcher:\n  module: orchestration.run_launcher\n  class: WatchingRunLauncher\n"
     assert stock in shipped
     (home / "dagster.yaml").write_text(shipped.replace(stock, noting))
     monkeypatch.setenv("TURNTABLE_DAGSTER_STORAGE", str(tmp_path / "storage"))
@@ -126,3 +129,22 @@ def test_a_run_already_submitted_is_not_launched_again(instance: dg.DagsterInsta
 
     assert launched(instance) == [run.run_id]
     assert RUN_KIND_TAG in run.tags
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason", "again"),
+    [
+        (AFTER_DEATHS, None, True),
+        (AFTER_DEATHS, RunFailureReason.STEP_FAILURE, False),
+        ({}, None, False),
+    ],
+)
+def test_a_run_is_done_again_if_its_job_says_so_and_its_process_died(
+    instance: dg.DagsterInstance,
+    tags: dict[str, str],
+    reason: RunFailureReason | None,
+    again: bool,
+) -> None:
+    run = create(instance, tags, dg.DagsterRunStatus.FAILURE)
+
+    assert auto_reexecution_should_retry_run(instance, run, reason) == again

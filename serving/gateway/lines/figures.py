@@ -63,6 +63,7 @@ class BatchFigures:
             "slots": offer.slots,
             "slots_at_rest": offer.slots_at_rest,
             "in_flight": offer.in_flight,
+            "works": self._census.works(model),
             "work_tokens_per_s": self.rates.work_tokens_per_s(model),
             "mean_output_tokens": self.rates.mean_output_tokens(model),
         }

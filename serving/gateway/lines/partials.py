@@ -43,6 +43,11 @@ class Checkpoint:
     fingerprint: bytes
     """Of everything that its tokens depend on: model, prompt, sampling."""
 
+    @property
+    def work(self) -> str:
+        """The batch that it is of: its client's key up to the last slash."""
+        return self.name.rpartition("/")[0]
+
 
 @dataclass(eq=False)
 class Partial:
