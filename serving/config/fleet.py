@@ -213,6 +213,22 @@ class ApiKey(_Section):
     )
 
 
+class BatchSettings(_Section):
+    """The Batch API: how long what has ended is kept."""
+
+    retention_days: float = Field(
+        30.0,
+        ge=1,
+        description="days for which a batch that has ended is kept, with its idempotency key, its "
+        "partition, and output and error file where the batch did not ask for another time",
+    )
+
+    @property
+    def retention_s(self) -> int:
+        """The same in seconds."""
+        return int(self.retention_days * 86_400)
+
+
 class StoreSettings(_Section):
     """The process that owns the traffic database."""
 
@@ -262,6 +278,7 @@ class Fleet(_Section):
     """A validated fleet file."""
 
     gateway: GatewaySettings = Field(GatewaySettings(), description="the front door")
+    batches: BatchSettings = Field(BatchSettings(), description="what the Batch API keeps")
     store: StoreSettings = Field(StoreSettings(), description="the traffic database")
     weights: WeightsSettings = Field(WeightsSettings(), description="the store of checkpoints")
     dagster: DagsterSettings = Field(DagsterSettings(), description="the control plane")
