@@ -12,6 +12,7 @@ from orchestration.assets.serving import serving_assets
 from orchestration.assets.weights import weights_assets, weights_keys
 from orchestration.batch_sensor import batch_sensor
 from orchestration.datasets.definitions import dataset_definitions
+from orchestration.forgotten_batches import forgotten_batches
 from orchestration.hotswaps import Hotswaps
 from orchestration.installation import Installation
 from orchestration.plan_events import PlanEvents
@@ -31,7 +32,7 @@ def build_definitions(installation: Installation) -> dg.Definitions:
             *batches_assets(fleet),
         ],
         jobs=[allocation, batches, profile_job()],
-        sensors=[allocation_sensor(allocation), batch_sensor(batches)],
+        sensors=[allocation_sensor(allocation), batch_sensor(batches), forgotten_batches()],
         resources={
             "installation": installation,
             "hotswaps": Hotswaps(installation=installation),

@@ -121,7 +121,10 @@ def _carried_out(
     if record.is_terminal:
         context.log.info(f"the batch is {record.status}; nothing is asked again")
         return record, {}
-    with submitted(installation.state, catalog, record, context.run.run_id) as work:
+    retention_s = installation.fleet.batches.retention_s
+    with submitted(
+        installation.state, catalog, record, context.run.run_id, retention_s=retention_s
+    ) as work:
         return _answered(context, config, installation, work)
 
 

@@ -58,8 +58,10 @@ class Submitted:
         record: BatchRecord,
         lines: InputLines,
         folder: Path,
+        retention_s: int,
     ) -> None:
         self._catalog, self._store, self._folder = catalog, store, folder
+        self._retention_s = retention_s
         self.record, self.lines = record, lines
         self.shards = shards_of(record, lines)
         self.journals: dict[str, Journal] = {}
@@ -129,12 +131,13 @@ class Submitted:
     def _keep(self, record: BatchRecord, draft: Draft, kind: ResultKind) -> str | None:
         if not draft.size_bytes:
             return None
+        asked_s = record.output_expires_after_s
         kept = self._store.keep(
             draft,
             account=record.account,
             purpose="batch_output",
             filename=f"{record.id}_{kind}.jsonl",
-            expires_after_s=record.output_expires_after_s,
+            expires_after_s=self._retention_s if asked_s is None else asked_s,
             batch_id=record.id,
             file_id=result_file_id(record.id, kind),
         )
@@ -143,9 +146,12 @@ class Submitted:
 
 @contextmanager
 def submitted(
-    state: StateFolder, catalog: Catalog, record: BatchRecord, run_id: str
+    state: StateFolder, catalog: Catalog, record: BatchRecord, run_id: str, *, retention_s: int
 ) -> Iterator[Submitted]:
-    """Claim a batch that has not ended. Raises PartitionBusy or BatchNotReady."""
+    """Claim a batch that has not ended. Raises PartitionBusy or BatchNotReady.
+
+    Its files are kept for `retention_s`, where it did not ask for another time.
+    """
     folder = state.batch_work(record.id)
     index = folder / INDEX_NAME
     if not record.is_validated or not index.exists():
@@ -160,7 +166,7 @@ def submitted(
         InputLines(store.path(record.input_file_id), index) as lines,
         ExitStack() as stack,
     ):
-        work = Submitted(catalog, store, record, lines, folder)
+        work = Submitted(catalog, store, record, lines, folder, retention_s)
         work.open_journals(stack)
         yield work
 

@@ -4,7 +4,7 @@ A library that the gateway's API and the runs of the control plane both use, ove
 folder. It knows no HTTP, no Dagster and no model. See the README.
 """
 
-from serving.batches.catalog import Catalog, Change
+from serving.batches.catalog import Catalog
 from serving.batches.errors import (
     BatchesError,
     FileInUse,
@@ -42,6 +42,7 @@ from serving.batches.records import (
     new_file_id,
     result_file_id,
 )
+from serving.batches.sweep import Sweep, Swept
 from serving.batches.validation import BodyCheck, Report, Rules, validate
 from serving.batches.window import window_s
 
@@ -57,7 +58,6 @@ __all__ = [
     "CancelAsked",
     "Cancelled",
     "Catalog",
-    "Change",
     "Completed",
     "Draft",
     "Expired",
@@ -81,6 +81,8 @@ __all__ = [
     "Refused",
     "Report",
     "Rules",
+    "Sweep",
+    "Swept",
     "Usage",
     "Validated",
     "after",

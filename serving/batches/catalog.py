@@ -1,13 +1,13 @@
 """The catalog: every record of files and batches, in one SQLite file that processes share.
 
-Each change is one transaction and durable when the call returns. Every change of a batch gets a
-version, one higher than any before, so a reader can ask for what changed since it last looked.
-Content of files is the file store's.
+Each change is one transaction and durable when the call returns. Content of files is the file
+store's; what goes when its time is over is `serving.batches.retention`'s to say.
 """
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from serving.batches.errors import FileInUse, KeyReused, NoSuchRecord, NotAnInpu
 from serving.batches.lifecycle import BatchEvent, after
 from serving.batches.paging import Order, Page, Place, read_page
 from serving.batches.records import TERMINAL, BatchError, BatchRecord, FileRecord
+from serving.batches.retention import Due, due
 
 LISTED_ERRORS = 100
 """Errors of a batch that lists carry; the batch itself, asked for alone, has all of them. They are
@@ -27,13 +28,6 @@ _encode = msgspec.json.Encoder().encode
 _file = msgspec.json.Decoder(FileRecord).decode
 _batch = msgspec.json.Decoder(BatchRecord).decode
 _errors = msgspec.json.Decoder(tuple[BatchError, ...]).decode
-
-
-class Change(msgspec.Struct, frozen=True):
-    """A batch as it is, and the version of its last change."""
-
-    version: int
-    record: BatchRecord
 
 
 class Catalog:
@@ -92,15 +86,24 @@ class Catalog:
                 raise FileInUse(file_id, user[0])
             rows.execute("DELETE FROM files WHERE id = ?", (file_id,))
 
-    def forget_expired_files(self) -> list[str]:
-        """Forget files whose time is over and that no batch reads; their ids."""
+    def file_ids(self) -> set[str]:
+        """The ids of all files, also of those that have expired."""
+        with self._database.reading() as rows:
+            return {row[0] for row in rows.execute("SELECT id FROM files")}
+
+    def forget_due(self, retention_s: float) -> Due:
+        """Forget files whose time is over, and batches that ended so long ago; which those were."""
+        now = self._now()
         with self._database.transaction() as rows:
-            gone = rows.execute(
-                "DELETE FROM files WHERE expires_at <= ? AND id NOT IN (SELECT input_file_id"  # noqa: S608 - constants
-                f" FROM batches WHERE status NOT IN ({_ENDED})) RETURNING id",
-                (self._now(),),
-            ).fetchall()
-        return [row[0] for row in gone]
+            gone = due(
+                [*_open(rows), *_ended_of(rows, created_until=now - retention_s)],
+                _files_that_may_go(rows, now),
+                now=now,
+                retention_s=retention_s,
+            )
+            rows.executemany("DELETE FROM batches WHERE id = ?", [(id_,) for id_ in gone.batches])
+            rows.executemany("DELETE FROM files WHERE id = ?", [(id_,) for id_ in gone.files])
+        return gone
 
     def create_batch(self, record: BatchRecord) -> BatchRecord:
         """Add a batch; or the one that its idempotency key made before.
@@ -120,15 +123,14 @@ class Catalog:
                 raise NotAnInput(file.id, file.purpose)
             rows.execute(
                 "INSERT INTO batches"
-                " (id, account, idempotency_key, input_file_id, status, version, record)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " (id, account, idempotency_key, input_file_id, status, record)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     record.id,
                     record.account,
                     record.idempotency_key,
                     record.input_file_id,
                     record.status,
-                    _next_version(rows),
                     _encode(record),
                 ),
             )
@@ -155,10 +157,12 @@ class Catalog:
     def open_batches(self) -> list[BatchRecord]:
         """Batches that have not ended, oldest first."""
         with self._database.reading() as rows:
-            found = rows.execute(
-                f"SELECT record FROM batches WHERE status NOT IN ({_ENDED}) ORDER BY seq"  # noqa: S608 - constants
-            ).fetchall()
-        return [_batch(row[0]) for row in found]
+            return _open(rows)
+
+    def batch_ids(self) -> set[str]:
+        """The ids of all batches."""
+        with self._database.reading() as rows:
+            return {row[0] for row in rows.execute("SELECT id FROM batches")}
 
     def apply(self, batch_id: str, event: BatchEvent, *, account: str | None = None) -> BatchRecord:
         """Let `event` happen to a batch; the batch afterwards.
@@ -170,20 +174,10 @@ class Catalog:
             changed = after(record, event, self._now())
             if changed != record:
                 rows.execute(
-                    "UPDATE batches SET status = ?, version = ?, record = ?, errors = ?"
-                    " WHERE id = ?",
-                    (changed.status, _next_version(rows), *_apart(changed), batch_id),
+                    "UPDATE batches SET status = ?, record = ?, errors = ? WHERE id = ?",
+                    (changed.status, *_apart(changed), batch_id),
                 )
         return changed
-
-    def changed_since(self, version: int, *, limit: int = 1000) -> list[Change]:
-        """Batches whose last change has a version above this one, in the order of versions."""
-        with self._database.reading() as rows:
-            found = rows.execute(
-                "SELECT version, record FROM batches WHERE version > ? ORDER BY version LIMIT ?",
-                (version, limit),
-            ).fetchall()
-        return [Change(row[0], _batch(row[1])) for row in found]
 
     def _file(self, rows: sqlite3.Connection, file_id: str, account: str | None) -> FileRecord:
         found = rows.execute("SELECT record FROM files WHERE id = ?", (file_id,)).fetchone()
@@ -210,9 +204,30 @@ def _found_batch(rows: sqlite3.Connection, batch_id: str, account: str | None) -
     return msgspec.structs.replace(record, errors=_errors(found[1]))
 
 
-def _next_version(rows: sqlite3.Connection) -> int:
-    (highest,) = rows.execute("SELECT coalesce(max(version), 0) FROM batches").fetchone()
-    return int(highest) + 1
+def _open(rows: sqlite3.Connection) -> list[BatchRecord]:
+    found = rows.execute(
+        f"SELECT record FROM batches WHERE status NOT IN ({_ENDED}) ORDER BY seq"  # noqa: S608 - constants
+    )
+    return [_batch(row[0]) for row in found]
+
+
+def _ended_of(rows: sqlite3.Connection, *, created_until: float) -> Iterator[BatchRecord]:
+    """The batches that have ended, oldest first, as far as they were created until then."""
+    found = rows.execute(
+        f"SELECT record FROM batches NOT INDEXED WHERE status IN ({_ENDED}) ORDER BY seq"  # noqa: S608 - constants
+    )
+    records = (_batch(row[0]) for row in found)
+    return takewhile(lambda record: record.created_at <= created_until, records)
+
+
+def _files_that_may_go(rows: sqlite3.Connection, now: int) -> list[FileRecord]:
+    """Those whose time is over, and those that go with their batch."""
+    found = rows.execute(
+        "SELECT record FROM files WHERE expires_at <= ?"
+        " UNION ALL SELECT record FROM files WHERE expires_at IS NULL AND purpose != 'batch'",
+        (now,),
+    )
+    return [_file(row[0]) for row in found]
 
 
 def _apart(record: BatchRecord) -> tuple[bytes, bytes | None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from serving.batches.errors import CatalogOutdated
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_S = 30.0
 """How long another process may keep the file to itself."""
 _SCHEMA = """
@@ -32,16 +32,17 @@ CREATE TABLE batches (
     idempotency_key TEXT,
     input_file_id TEXT NOT NULL,
     status TEXT NOT NULL,
-    version INTEGER NOT NULL,
     record BLOB NOT NULL,
     errors BLOB,
     UNIQUE (account, idempotency_key)
 );
-CREATE INDEX batches_by_version ON batches (version);
 CREATE INDEX batches_by_status ON batches (status);
 CREATE INDEX batches_by_input ON batches (input_file_id);
 CREATE INDEX files_by_end ON files (expires_at);
 """
+_FROM_VERSION_1 = "DROP INDEX batches_by_version; ALTER TABLE batches DROP COLUMN version;"
+_STEPS = {0: _SCHEMA, 1: _FROM_VERSION_1}
+"""What makes the schema of each version that is known into this one."""
 
 
 class Database:
@@ -99,10 +100,11 @@ class Database:
 
     def _make_schema(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found not in {0, SCHEMA_VERSION}:
+        if found == SCHEMA_VERSION:
+            return
+        if found not in _STEPS:
             connection.close()
             raise CatalogOutdated(str(self.path), found, SCHEMA_VERSION)
-        if found == 0:
-            connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
-            )
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_STEPS[found]} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
+        )

@@ -7,7 +7,7 @@ it. A reader therefore sees whole files only, and a crash leaves at most a draft
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -99,17 +99,22 @@ class FileStore:
         self._catalog.remove_file(file_id, account=account)
         self.path(file_id).unlink(missing_ok=True)
 
-    def sweep(self) -> list[str]:
-        """Drop files whose time is over, and what crashes left behind; ids of the former."""
-        expired = self._catalog.forget_expired_files()
-        for file_id in expired:
+    def drop(self, file_ids: Iterable[str]) -> None:
+        """Drop the content of files that the catalog has forgotten."""
+        for file_id in file_ids:
             self.path(file_id).unlink(missing_ok=True)
-        known = {record.id for record in self._catalog.files(limit=1_000_000).records}
-        known |= {record.input_file_id for record in self._catalog.open_batches()}
-        for path in (*self._drafts.iterdir(), *self._folder.glob("file-*")):
-            if path.name not in known and self._is_leftover(path):
-                path.unlink(missing_ok=True)
-        return expired
+
+    def drop_leftovers(self) -> int:
+        """Drop what crashes left behind: old drafts, and old content without a record; how much."""
+        known = self._catalog.file_ids()
+        left = [
+            path
+            for path in (*self._drafts.iterdir(), *self._folder.glob("file-*"))
+            if path.name not in known and self._is_leftover(path)
+        ]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
 
     def _is_leftover(self, path: Path) -> bool:
         try:

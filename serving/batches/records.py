@@ -139,6 +139,17 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return self.lines > 0
 
     @property
+    def ended_at(self) -> int | None:
+        """When it ended; None: it has not."""
+        ends = {
+            "completed": self.completed_at,
+            "failed": self.failed_at,
+            "expired": self.expired_at,
+            "cancelled": self.cancelled_at,
+        }
+        return ends.get(self.status)
+
+    @property
     def is_terminal(self) -> bool:
         """Whether nothing happens to it any more."""
         return self.status in TERMINAL

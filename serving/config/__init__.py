@@ -4,11 +4,8 @@ No process is started here and nothing is fetched; `serving.weights` turns a mod
 a checkpoint.
 """
 
+from serving.config.accounts import BATCH_ACCOUNT, OPERATOR_ACCOUNT, OWN_ACCOUNTS, ApiKey
 from serving.config.fleet import (
-    BATCH_ACCOUNT,
-    OPERATOR_ACCOUNT,
-    OWN_ACCOUNTS,
-    ApiKey,
     Fleet,
     GatewaySettings,
     HostSettings,

@@ -9,21 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from serving.config.accounts import ApiKey, check_accounts
 from serving.config.documents import Section as _Section
 from serving.config.documents import read_document
 
 ModelName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-AccountName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,63}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-BATCH_ACCOUNT = "batch"
-"""Turntable's own batch work; its key is a token of the state folder."""
-OPERATOR_ACCOUNT = "operator"
-"""Who has the state folder: the command line's own requests. Its key is a token there too."""
-OWN_ACCOUNTS = (BATCH_ACCOUNT, OPERATOR_ACCOUNT)
-"""Accounts that every fleet has, whatever keys its file names."""
 
 
 class PackagedSource(_Section):
@@ -195,22 +187,20 @@ class GatewaySettings(_Section):
     )
 
 
-class ApiKey(_Section):
-    """A client of the gateway. Without any, the gateway takes every request.
+class BatchSettings(_Section):
+    """The Batch API: how long what has ended is kept."""
 
-    `turntable` itself needs none: it asks with a key of the state folder, `secrets/operator`, which
-    also whoever runs the fleet may use. The names `operator` and `batch` are Turntable's own.
-
-    The key itself stands nowhere: `printf %s "$KEY" | sha256sum` gives what to write here.
-    """
-
-    name: AccountName = Field(description="of the account, in events; several keys may share it")
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = Field(
-        description="SHA-256 of the key, as 64 hexadecimal digits"
+    retention_days: float = Field(
+        30.0,
+        ge=1,
+        description="days for which a batch that has ended is kept, with its idempotency key, its "
+        "partition, and output and error file where the batch did not ask for another time",
     )
-    weight: float = Field(
-        1.0, gt=0, description="share of a busy engine, against the other accounts of a class"
-    )
+
+    @property
+    def retention_s(self) -> int:
+        """The same in seconds."""
+        return int(self.retention_days * 86_400)
 
 
 class StoreSettings(_Section):
@@ -262,6 +252,7 @@ class Fleet(_Section):
     """A validated fleet file."""
 
     gateway: GatewaySettings = Field(GatewaySettings(), description="the front door")
+    batches: BatchSettings = Field(BatchSettings(), description="what the Batch API keeps")
     store: StoreSettings = Field(StoreSettings(), description="the traffic database")
     weights: WeightsSettings = Field(WeightsSettings(), description="the store of checkpoints")
     dagster: DagsterSettings = Field(DagsterSettings(), description="the control plane")
@@ -303,7 +294,7 @@ class Fleet(_Section):
             + [f"{self.dagster.address}:{self.dagster.code_port}"],
         )
         _unique("keys[].sha256", [key.sha256 for key in self.keys])
-        _one_weight(self.keys)
+        check_accounts(self.keys)
         known = {model.name for model in self.models}
         for host in self.hosts:
             if host.starts_with is not None and host.starts_with not in known:
@@ -340,15 +331,6 @@ def _unique(what: str, values: list[str]) -> None:
     doubled = sorted({value for value in values if values.count(value) > 1})
     if doubled:
         raise ValueError(f"{what} must differ, but {', '.join(doubled)} stands there twice")
-
-
-def _one_weight(keys: list[ApiKey]) -> None:
-    weights: dict[str, float] = {}
-    for key in keys:
-        if key.name in OWN_ACCOUNTS:
-            raise ValueError(f"keys: the name {key.name!r} is an account of the fleet's own")
-        if weights.setdefault(key.name, key.weight) != key.weight:
-            raise ValueError(f"keys of {key.name}: one account has one weight")
 
 
 def load_fleet(path: Path) -> Fleet:

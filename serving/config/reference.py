@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from serving.config import fleet
+from serving.config import accounts, fleet
 
 _INTRODUCTION = """\
 # The fleet file
@@ -32,8 +32,9 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("models[].source, kind: hub", fleet.HubSource),
     ("models[].source, kind: local", fleet.LocalSource),
     ("models[].source, kind: random", fleet.RandomSource),
-    ("keys[]", fleet.ApiKey),
+    ("keys[]", accounts.ApiKey),
     ("gateway", fleet.GatewaySettings),
+    ("batches", fleet.BatchSettings),
     ("store", fleet.StoreSettings),
     ("weights", fleet.WeightsSettings),
     ("dagster", fleet.DagsterSettings),

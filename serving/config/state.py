@@ -90,6 +90,11 @@ class StateFolder:
         """Content of uploaded, output and error files."""
         return self.folder("batch", "files")
 
+    @property
+    def batches_work(self) -> Path:
+        """A folder for each batch."""
+        return self.folder("batch", "work")
+
     def batch_work(self, batch_id: str) -> Path:
         """What a batch needs while it runs: the index of its lines, its journals."""
         return self.folder("batch", "work", batch_id)

@@ -6,11 +6,11 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from serving.batches import (
     BatchError,
-    CancelAsked,
     Catalog,
     Completed,
     FileInUse,
@@ -25,6 +25,24 @@ from serving.batches import (
 from serving.batches.catalog import LISTED_ERRORS
 from serving.batches.errors import CatalogOutdated
 from tests.batches.samples import NOW, Clock, batch_record, catalog_in, file_record
+
+SCHEMA_1 = """
+CREATE TABLE files (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL,
+    purpose TEXT NOT NULL, expires_at INTEGER, record BLOB NOT NULL
+);
+CREATE TABLE batches (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL,
+    idempotency_key TEXT, input_file_id TEXT NOT NULL, status TEXT NOT NULL,
+    version INTEGER NOT NULL, record BLOB NOT NULL, errors BLOB, UNIQUE (account, idempotency_key)
+);
+CREATE INDEX batches_by_version ON batches (version);
+CREATE INDEX batches_by_status ON batches (status);
+CREATE INDEX batches_by_input ON batches (input_file_id);
+CREATE INDEX files_by_end ON files (expires_at);
+PRAGMA user_version = 1;
+"""
+"""As the version before made it."""
 
 
 @pytest.fixture
@@ -59,20 +77,6 @@ def test_an_event_that_cannot_happen_changes_nothing(catalog: Catalog) -> None:
         catalog.apply("batch_1", Finalizing())
 
     assert catalog.batch("batch_1") == before
-
-
-def test_a_reader_learns_of_every_batch_that_changed_since_it_looked(catalog: Catalog) -> None:
-    for name in ("batch_1", "batch_2", "batch_3"):
-        catalog.create_batch(batch_record(name))
-    seen = catalog.changed_since(0)
-    catalog.apply("batch_1", CancelAsked())
-    catalog.apply("batch_1", CancelAsked())  # changes nothing
-
-    changes = catalog.changed_since(seen[-1].version)
-
-    assert [change.record.id for change in seen] == ["batch_1", "batch_2", "batch_3"]
-    assert [(c.record.id, c.record.status) for c in changes] == [("batch_1", "cancelling")]
-    assert catalog.changed_since(changes[-1].version) == []
 
 
 def test_open_batches_are_those_that_have_not_ended(catalog: Catalog) -> None:
@@ -185,7 +189,6 @@ def test_lists_carry_the_first_errors_and_the_batch_all_of_them(catalog: Catalog
 
     assert catalog.batch("batch_1").errors == errors
     assert catalog.batches().records[0].errors == errors[:LISTED_ERRORS]
-    assert catalog.changed_since(0)[0].record.errors == errors[:LISTED_ERRORS]
 
 
 def test_creations_with_one_key_at_once_make_one_batch(tmp_path: Path, catalog: Catalog) -> None:
@@ -237,3 +240,18 @@ def test_a_catalog_of_another_version_is_not_touched(tmp_path: Path) -> None:
 
     with pytest.raises(CatalogOutdated, match="99"):
         catalog_in(tmp_path).open_batches()
+
+
+def test_the_catalog_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    record = batch_record()
+    with sqlite3.connect(tmp_path / "catalog.sqlite") as before:
+        before.executescript(SCHEMA_1)
+        before.execute(
+            "INSERT INTO batches (id, account, input_file_id, status, version, record)"
+            " VALUES (?, '', 'file-1', 'validating', 7, ?)",
+            (record.id, msgspec.json.encode(record)),
+        )
+
+    assert catalog_in(tmp_path).open_batches() == [record]
+    again = catalog_in(tmp_path)
+    assert again.apply(record.id, Validated("small", 3)).status == "in_progress"

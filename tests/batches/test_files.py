@@ -1,13 +1,11 @@
 """The file store: whole files or none, and nothing left behind."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from serving.batches import FileInUse, NoSuchRecord, result_file_id
-from serving.batches.files import LEFTOVER_AFTER_S
-from tests.batches.samples import NOW, Clock, batch_record, put, store_in
+from tests.batches.samples import NOW, batch_record, put, store_in
 
 
 def test_a_kept_draft_is_a_file_with_a_record(tmp_path: Path) -> None:
@@ -61,49 +59,3 @@ def test_an_input_stays_while_its_batch_runs(tmp_path: Path) -> None:
         store.remove(record.id)
 
     assert store.path(record.id).exists()
-
-
-def test_a_file_whose_time_is_over_is_gone_at_once_and_swept_later(tmp_path: Path) -> None:
-    clock = Clock()
-    catalog, store = store_in(tmp_path, clock)
-    short, long = put(store, b"x", expires_after_s=60), put(store, b"y")
-
-    clock.now += 61
-
-    with pytest.raises(NoSuchRecord):
-        catalog.file(short.id)
-    assert [record.id for record in catalog.files().records] == [long.id]
-    assert store.sweep() == [short.id]
-    assert not store.path(short.id).exists()
-    assert store.path(long.id).exists()
-
-
-def test_an_input_whose_time_is_over_stays_until_its_batch_has_ended(tmp_path: Path) -> None:
-    clock = Clock()
-    catalog, store = store_in(tmp_path, clock)
-    record = put(store, b"x", expires_after_s=60)
-    catalog.create_batch(batch_record(input_file_id=record.id))
-    clock.now += 61 + LEFTOVER_AFTER_S
-    os.utime(store.path(record.id), (NOW, NOW))
-
-    assert store.sweep() == []
-    assert store.path(record.id).exists()
-
-
-def test_what_a_crash_left_is_swept_once_it_is_old(tmp_path: Path) -> None:
-    clock = Clock()
-    _, store = store_in(tmp_path, clock)
-    draft, orphan = tmp_path / "files" / "drafts" / "d", tmp_path / "files" / "file-orphan"
-    kept = put(store, b"x")
-    for path in (draft, orphan, store.path(kept.id)):
-        path.touch()
-        os.utime(path, (NOW, NOW))
-
-    store.sweep()
-    assert draft.exists()
-    clock.now += LEFTOVER_AFTER_S + 1
-    store.sweep()
-
-    assert not draft.exists()
-    assert not orphan.exists()
-    assert store.path(kept.id).exists()

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from orchestration.batch.asking import Terms
 from orchestration.batch.claim import claimed, is_claimed
 from orchestration.batch.submitted import result_path, submitted
 from orchestration.batch_sensor import DONE_TAG, batch_sensor
+from orchestration.forgotten_batches import forgotten_batches
 from orchestration.installation import Installation
-from serving.batches import BatchRecord, CancelAsked, Catalog
+from serving.batches import BatchRecord, CancelAsked, Catalog, FileStore, Sweep, Swept
 from serving.config import StateFolder
 from tests.fakes.host import wait_until
 from tests.orchestration.declaring import an_installation
@@ -37,7 +40,7 @@ def definitions(installation: Installation) -> dg.Definitions:
     return dg.Definitions(
         assets=batches_assets(installation.fleet),
         jobs=[job],
-        sensors=[batch_sensor(job)],
+        sensors=[batch_sensor(job), forgotten_batches()],
         resources={"installation": installation},
     )
 
@@ -54,6 +57,13 @@ def page(result: Any) -> dict[str, Any]:
 
 
 def tick(installation: Installation, instance: dg.DagsterInstance, tick_s: float = 0.0) -> Any:
+    """A tick of the batch sensor."""
+    return evaluated(batch_sensor(batches_job(), tick_s=tick_s), installation, instance)
+
+
+def evaluated(
+    sensor: dg.SensorDefinition, installation: Installation, instance: dg.DagsterInstance
+) -> Any:
     """A tick as the code server evaluates it, partitions looked up."""
     resources: dict[str, Any] = {"installation": installation}
     context = dg.SensorEvaluationContext(
@@ -66,7 +76,17 @@ def tick(installation: Installation, instance: dg.DagsterInstance, tick_s: float
         resources=resources,
     )
     with context:
-        return batch_sensor(batches_job(), tick_s=tick_s).evaluate_tick(context)
+        return sensor.evaluate_tick(context)
+
+
+def forget(installation: Installation, instance: dg.DagsterInstance) -> list[str]:
+    """A tick of the sensor that removes partitions, carried out; what there was to remove."""
+    result = evaluated(forgotten_batches(), installation, instance)
+    requests = result.dynamic_partitions_requests or []
+    keys = [key for request in requests for key in request.partition_keys]
+    for key in keys:
+        instance.delete_dynamic_partition(PARTITIONS_NAME, key)
+    return keys
 
 
 def records(state: StateFolder, file_id: str | None) -> dict[str, Any]:
@@ -258,7 +278,8 @@ def _answer_until_killed(folder: Path, port: int, batch_id: str) -> None:
     fleet, state = an_installation(folder, port).fleet, StateFolder(folder / "state")
     catalog = Catalog(state.batch_catalog)
     terms = Terms(base_url=f"http://127.0.0.1:{port}", api_key="key", name=batch_id)
-    with submitted(state, catalog, catalog.batch(batch_id), "killed") as work:
+    record = catalog.batch(batch_id)
+    with submitted(state, catalog, record, "killed", retention_s=86_400) as work:
         answer(work, terms, {model.name: model for model in fleet.models}, lambda _: None)
 
 
@@ -375,3 +396,43 @@ def test_terminating_a_run_that_never_began_cancels_the_batch_too(
     ended = look(state, batch.id)
     assert ended.status == "cancelled"
     assert len(records(state, ended.error_file_id)) == 2
+
+
+def test_a_batch_goes_with_its_files_and_its_partition_when_its_time_is_over(
+    installation: Installation, instance: dg.DagsterInstance, state: StateFolder
+) -> None:
+    old, kept = submit(state, 2), submit(state, 2)
+    run(installation, instance, old.id)
+    output = look(state, old.id).output_file_id
+    instance.add_dynamic_partitions(PARTITIONS_NAME, [kept.id])
+    assert forget(installation, instance) == []
+
+    swept = sweep_after(installation, installation.fleet.batches.retention_s + 3600)
+
+    assert (swept.batches, swept.files) == (1, 1)
+    assert result_path(state, output) is None
+    assert forget(installation, instance) == [old.id]
+    assert instance.get_dynamic_partitions(PARTITIONS_NAME) == [kept.id]
+    assert forget(installation, instance) == []
+    assert not run(installation, instance, old.id).success
+
+
+def test_what_a_batch_wrote_says_until_when_it_is_kept(
+    installation: Installation, instance: dg.DagsterInstance, state: StateFolder
+) -> None:
+    batch = submit(state, 1)
+    run(installation, instance, batch.id)
+
+    with closing(Catalog(state.batch_catalog)) as catalog:
+        output = catalog.file(look(state, batch.id).output_file_id or "")
+
+    assert output.expires_at == output.created_at + installation.fleet.batches.retention_s
+
+
+def sweep_after(installation: Installation, seconds: float) -> Swept:
+    """The gateway's sweep, so much later."""
+    state = installation.state
+    with closing(Catalog(state.batch_catalog, clock=lambda: time.time() + seconds)) as catalog:
+        store = FileStore(state.batch_files, catalog, clock=lambda: time.time() + seconds)
+        retention_s = installation.fleet.batches.retention_s
+        return Sweep(catalog, store, state.batches_work, retention_s=retention_s).run()

@@ -4,10 +4,11 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import structlog
 from starlette.routing import Route
 
-from serving.batches import BodyCheck, Catalog, FileStore
+from serving.batches import BodyCheck, Catalog, FileStore, Sweep
 from serving.config import Fleet, StateFolder
 from serving.gateway.accounts import Accounts
 from serving.gateway.batches.answers import Handler, answering
@@ -35,6 +36,12 @@ class BatchService:
         self._fleet, self._accounts, self._built = fleet, accounts, built
         self._catalog = Catalog(state.batch_catalog)
         self._files = FileStore(state.batch_files, self._catalog)
+        self._sweep = Sweep(
+            self._catalog,
+            self._files,
+            state.batches_work,
+            retention_s=fleet.batches.retention_s,
+        )
         self._validation = InputValidation(
             self._catalog,
             self._files,
@@ -45,11 +52,11 @@ class BatchService:
         )
 
     async def run(self) -> None:
-        """Validate inputs and drop files whose time is over, for as long as the gateway serves."""
+        """Validate inputs and drop what has had its time, for as long as the gateway serves."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._validation.run())
-                group.create_task(self._sweep())
+                group.create_task(self._sweep_always())
         finally:
             self._catalog.close()
 
@@ -79,12 +86,12 @@ class BatchService:
 
         return body_check(endpoint, self._fleet.models)
 
-    async def _sweep(self) -> None:
+    async def _sweep_always(self) -> None:
         while True:
             try:
-                expired = await asyncio.to_thread(self._files.sweep)
+                swept = await asyncio.to_thread(self._sweep.run)
             except (OSError, sqlite3.Error):
-                log.exception("files_not_swept")
+                log.exception("batches_not_swept")
             else:
-                log.info("files_swept", expired=len(expired))
+                log.info("batches_swept", **msgspec.structs.asdict(swept))
             await asyncio.sleep(SWEEP_EVERY_S)
