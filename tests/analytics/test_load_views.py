@@ -195,11 +195,11 @@ def test_a_store_that_does_not_answer_is_unreachable_and_comes_back(
 ) -> None:
     stopped_store.start()
     with TrafficReader(*stopped_store.place, timeout_s=0.5) as reader:
-        reader.wait_ready(60)
+        reader.wait_ready(120)
         stopped_store.freeze()
         began = time.monotonic()
         with pytest.raises(StoreUnreachable, match="no answer within"):
             reader.query("SELECT 1")
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         stopped_store.thaw()
-        reader.wait_ready(60)
+        reader.wait_ready(120)

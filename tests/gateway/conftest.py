@@ -45,7 +45,7 @@ class GatewayThread:
     def __init__(self, fleet: Fleet, state: StateFolder) -> None:
         self.fleet, self.state, self.events = fleet, state, ListSink()
         self.url = f"http://127.0.0.1:{fleet.gateway.port}"
-        self.http = httpx.Client(base_url=self.url, timeout=90)
+        self.http = httpx.Client(base_url=self.url, timeout=120)
         self.server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -63,8 +63,8 @@ class GatewayThread:
     def stop(self) -> None:
         if self.server is not None:
             self.server.should_exit = True
-        self._thread.join(90)
-        assert not self._thread.is_alive()
+        self._thread.join(120)
+        assert not self._thread.is_alive(), "the gateway did not stop"
 
     async def _serve(self) -> None:
         from serving.gateway.adaptor.apps import model_app
@@ -147,6 +147,11 @@ class Stage:
     def events(self, table: str) -> list[Any]:
         return [e for e in self.gateway.events.events if e.table == table]
 
+    def settled(self) -> bool:
+        """Whether every request that arrived has ended, for the record too."""
+        ended = {event.request_id for event in self.events("requests")}
+        return all(event.request_id in ended for event in self.events("request_arrivals"))
+
     def swap(self, host: str, model: str) -> None:
         with self.hosts[host].client() as client:
             plan_id = client.state().plan_id + 1
@@ -165,7 +170,8 @@ def make_fleet() -> Fleet:
     return fake_fleet(
         {EXACT: exact, ABSENT: exact},
         {"host-0": EXACT, "host-1": EXACT},
-        gateway={"port": free_ports(1)[0], "replica_wait_s": 1.0, "resume_wait_s": 30},
+        # Nobody is refused because a host was slow; who wants to be refused asks `hasty`.
+        gateway={"port": free_ports(1)[0], "replica_wait_s": 120, "resume_wait_s": 120},
     )
 
 
@@ -187,6 +193,20 @@ def _running(
         yield Stage(gateway, hosts, AutoTokenizer.from_pretrained(str(checkpoint)))
 
 
+@contextmanager
+def _another_gateway(stage: Stage, **changes: Any) -> Iterator[GatewayThread]:
+    """A gateway over the hosts of `stage`; `changes` are of its section of the fleet, and keys."""
+    fleet = stage.gateway.fleet.model_dump()
+    keys = changes.pop("keys", [])
+    fleet["gateway"] |= {"port": free_ports(1)[0], **changes}
+    gateway = GatewayThread(Fleet.model_validate(fleet | {"keys": keys}), stage.gateway.state)
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        gateway.stop()
+
+
 @pytest.fixture(scope="session")
 def keyed_gateway(_running: Stage) -> Iterator[GatewayThread]:
     """Another gateway over the same hosts, that asks for API keys: see KEYS."""
@@ -194,14 +214,23 @@ def keyed_gateway(_running: Stage) -> Iterator[GatewayThread]:
         {"name": name, "weight": weight, "sha256": sha256(key.encode()).hexdigest()}
         for key, (name, weight) in KEYS.items()
     ]
-    fleet = _running.gateway.fleet.model_dump()
-    fleet["gateway"]["port"] = free_ports(1)[0]
-    gateway = GatewayThread(Fleet.model_validate(fleet | {"keys": keys}), _running.gateway.state)
-    try:
-        gateway.start()
+    with _another_gateway(_running, keys=keys) as gateway:
         yield gateway
-    finally:
-        gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def _hasty_gateway(_running: Stage) -> Iterator[GatewayThread]:
+    with _another_gateway(_running, replica_wait_s=0.1) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def hasty(stage: Stage, _hasty_gateway: GatewayThread) -> Stage:
+    """As `stage`, through a gateway where nobody waits long for a replica."""
+    _hasty_gateway.events.events.clear()
+    found = Stage(_hasty_gateway, stage.hosts, stage.tokenizer)
+    wait_until(lambda: len(found.replicas(EXACT)) == 2)
+    return found
 
 
 @pytest.fixture
@@ -212,6 +241,7 @@ def stage(_running: Stage) -> Iterator[Stage]:
     yield _running
     _running.answer(None)
     _running.gates("open")
+    wait_until(_running.settled)
     for host in _running.hosts.values():
         host.engines.delay_s = 0.001
         if host.host is None:

@@ -77,7 +77,7 @@ class Scene:
         for host in ("a", "b"):
             self.pool.report(host, state(host))
 
-    def start(self, wait_s: float = 30) -> "asyncio.Task[None]":
+    def start(self, wait_s: float = 120) -> "asyncio.Task[None]":
         settings = GatewaySettings(replica_wait_s=wait_s, resume_wait_s=wait_s)
         runner = AttemptRunner(self.pool, self.streams, self.census, settings)
         return asyncio.create_task(runner.run(self.generation, self.sink, replica_wait_s=wait_s))
@@ -91,7 +91,7 @@ class Scene:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - conditions of plain objects have no event
             await asyncio.sleep(0)
 

@@ -18,6 +18,7 @@ from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
 from tests.fakes.engine import FakeEngines
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host
 
+PATIENCE_S = 90.0
 AHEAD_S = 60.0
 """Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
 
@@ -27,6 +28,23 @@ def no_instance_left_behind() -> Iterator[None]:
     """Definitions are loaded with the storage of the last instance, gone or not; forget it."""
     with set_defs_state_storage(None):
         yield
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_given_up_for_being_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts and store of a test share its machine, which may stand still for a while."""
+    monkeypatch.setattr("serving.clients.host._ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.allocation.reading.watch.FIRST_ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.allocation.reading.snapshot.ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.allocation.reading.traffic_source.LOOK_ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.hotswaps.GRANT_S", PATIENCE_S)
+
+
+@pytest.fixture
+def the_store_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So what is recorded is not given up: without a store this would be a long wait."""
+    monkeypatch.setattr("analytics.writer.CLOSE_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.evaluations.SEND_S", PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +78,7 @@ class Rig:
                 running=0,
             )
         )
-        writer.close()
+        writer.close(timeout_s=PATIENCE_S)
 
     def record_swaps(self) -> None:
         """What the hosts recorded of their hotswaps is in the store."""
@@ -71,7 +89,7 @@ class Rig:
                 if isinstance(event, Swap):
                     writer.append(event)
             host.sink.events.clear()
-        writer.close()
+        writer.close(timeout_s=PATIENCE_S)
 
     def grants(self) -> dict[str, tuple[str, ...]]:
         grants = {}
