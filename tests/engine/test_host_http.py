@@ -92,14 +92,16 @@ def test_batch_generations_are_held_for_interactive_work_and_go_on_where_they_we
     interactive = read(host, "i").until(lambda r: r.admitted)
     wait_until(lambda: sum(Held() in r.frames for r in batch) == 3)  # the cap is 2
     wait_until(lambda: state(host).held == 3)
-    assert host.engines.alive["a"].steering.batch_prefill_tokens == CPU_PROMPTS.beside_interactive
+    steering = CPU_PROMPTS.beside_interactive
+    wait_until(lambda: host.engines.alive["a"].steering.batch_prefill_tokens == steering)
     host.engines.gate.open()
     interactive.end()
     for i, reader in enumerate(batch):
         assert reader.end() == Finished("length")
         assert reader.tokens == expected_tokens("a", [i], 8)
         assert reader.frames.count(Held()) == reader.frames.count(Released())
-    assert host.engines.alive["a"].steering.batch_prefill_tokens == CPU_PROMPTS.alone
+    steering = CPU_PROMPTS.alone
+    wait_until(lambda: host.engines.alive["a"].steering.batch_prefill_tokens == steering)
     assert isinstance(host.sink, ListSink)
     evictions = [event for event in host.sink.events if isinstance(event, Eviction)]
     assert {event.request_id for event in evictions} == {

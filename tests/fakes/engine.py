@@ -83,6 +83,8 @@ class FakeEngines:
 
     delay_s: float = 0.001
     start_s: float = 0.0
+    holds_starts: bool = False
+    """Whether engines that are started stay in their start."""
     gate: Gate = field(default_factory=Gate)
     fail_next: dict[tuple[str, Step], str] = field(default_factory=dict)
     fail_always: dict[tuple[str, Step], str] = field(default_factory=dict)
@@ -136,6 +138,8 @@ class FakeEngine:
 
     async def start(self) -> None:
         await asyncio.sleep(self.controls.start_s)
+        while self.controls.holds_starts:
+            await asyncio.sleep(0.002)
         self._step("start")
         self.condition = "awake"
         self._done("start")

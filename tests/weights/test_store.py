@@ -236,7 +236,7 @@ def _started(target: Callable[..., None], *arguments: object) -> BaseProcess:
 def _kill(process: BaseProcess) -> None:
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.join(60)
+    process.join(120)
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -274,9 +274,9 @@ def test_processes_at_once_make_a_checkpoint_once(tmp_path: Path) -> None:
     barrier, made, said = _FORK.Barrier(4), _FORK.Queue(), _FORK.Queue()
     workers = [_started(_make_and_count, tmp_path, "key", barrier, made, said) for _ in range(4)]
     for worker in workers:
-        worker.join(60)
+        worker.join(120)
         assert worker.exitcode == 0
-    assert made.get(timeout=60) == "key"
+    assert made.get(timeout=120) == "key"
     assert made.empty()
     CheckpointStore(tmp_path).ensure("key", _never, _silent)
 
@@ -297,7 +297,7 @@ def test_processes_that_push_each_other_out_never_lose_what_they_hold(tmp_path: 
     _put(tmp_path, "c", {"w": b"c" * 30, "shared": b"s" * 10})
     workers = [_started(_make_and_check, tmp_path, key, barrier) for key in ("a", "b")]
     for worker in workers:
-        worker.join(60)
+        worker.join(120)
         assert worker.exitcode == 0
 
 

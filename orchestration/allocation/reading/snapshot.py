@@ -19,7 +19,12 @@ from orchestration.allocation.placing.swap_cost import SwapCost, assumed_swap_co
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from orchestration.allocation.reading.record import PlanRecord
-from orchestration.allocation.reading.traffic_source import ANSWER_S, Asked, TrafficSource, TrafficView
+from orchestration.allocation.reading.traffic_source import (
+    ANSWER_S,
+    Asked,
+    TrafficSource,
+    TrafficView,
+)
 from orchestration.profiling.record import ProfileRecord
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
