@@ -251,7 +251,7 @@ def test_another_process_keeps_a_checkpoint_until_it_dies(tmp_path: Path) -> Non
     _put(tmp_path, "held", {"w": b"h" * 60})
     holding = _FORK.Event()
     holder = _started(_hold_for_ever, tmp_path, "held", holding)
-    assert holding.wait(60)
+    assert holding.wait(120)
     with pytest.raises(WeightsError, match="held"):
         _put(tmp_path, "new", {"w": b"n" * 60}, budget_bytes=100)
     _kill(holder)
@@ -316,7 +316,7 @@ def _stop_in_the_making(root: Path, key: str, half_made) -> None:  # type: ignor
 def test_what_a_killed_process_left_is_removed_and_not_used(tmp_path: Path, next_key: str) -> None:
     half_made = _FORK.Event()
     maker = _started(_stop_in_the_making, tmp_path, "key", half_made)
-    assert half_made.wait(60)
+    assert half_made.wait(120)
     _kill(maker)
     assert not CheckpointStore(tmp_path).ready("key")
     folder = _put(tmp_path, next_key)
@@ -327,7 +327,7 @@ def test_what_a_killed_process_left_is_removed_and_not_used(tmp_path: Path, next
 def test_another_checkpoint_can_be_made_while_one_is_in_the_making(tmp_path: Path) -> None:
     half_made = _FORK.Event()
     maker = _started(_stop_in_the_making, tmp_path, "slow", half_made)
-    assert half_made.wait(60)
+    assert half_made.wait(120)
     _put(tmp_path, "quick")
     (partial,) = _left_half_made(tmp_path)
     assert (partial / "config.json").read_bytes() == b"half"
