@@ -21,7 +21,7 @@ from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
 from tests.analytics.samples import arrived, ended, gateway_sample, swap
 from tests.orchestration.building import a_fleet, a_model
 
-AHEAD_S = 60.0
+AHEAD_S = 600.0
 ANSWER_S = 4.0
 LIMIT_S = 120.0
 
