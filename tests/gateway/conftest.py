@@ -13,12 +13,12 @@ import anthropic
 import httpx
 import openai
 import pytest
-import uvicorn
 from transformers import AutoTokenizer
 
 from benchmarks.ports import free_ports
 from serving.config import Fleet, StateFolder
 from serving.gateway.assembly import running_gateway
+from serving.gateway.server import GatewayServer
 from serving.weights import checkpoint_path
 from serving.wire import GenerateRequest, SwapCommand
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, wait_until
@@ -32,7 +32,7 @@ KEYS = {"key of ada": ("ada", 2.0), "other key of ada": ("ada", 2.0), "key of bo
 """Accounts and weights of `keyed_gateway`."""
 
 
-class _Server(uvicorn.Server):
+class _Server(GatewayServer):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the main thread."""
@@ -46,7 +46,7 @@ class GatewayThread:
         self.fleet, self.state, self.events = fleet, state, ListSink()
         self.url = f"http://127.0.0.1:{fleet.gateway.port}"
         self.http = httpx.Client(base_url=self.url, timeout=120)
-        self.server: uvicorn.Server | None = None
+        self.server: GatewayServer | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def start(self) -> None:
@@ -78,10 +78,8 @@ class GatewayThread:
             events=self.events,
             build=build,
         ) as gateway:
-            config = uvicorn.Config(
-                gateway.app, port=self.fleet.gateway.port, log_config=None, lifespan="off"
-            )
-            self.server = _Server(config)
+            settings = self.fleet.gateway
+            self.server = _Server(gateway.app, address=settings.address, port=settings.port)
             await self.server.serve()
 
 
