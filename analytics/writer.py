@@ -61,7 +61,7 @@ class EventWriter:
         self._backlog.close()
         self._thread.join(timeout_s + 2 * RETRY_S)
         if self._thread.is_alive():  # the store holds the connection open and does not answer
-            self._backlog.discard(len(self._backlog))
+            self._backlog.give_up()
         if self.dropped:
             _log.warning("events_dropped", source=self._source, dropped=self.dropped)
 

@@ -145,6 +145,37 @@ def test_close_is_bounded_and_counts_what_it_gave_up(stopped_store: StoreProcess
     assert writer.dropped == 700
 
 
+def test_what_close_gave_up_is_neither_sent_nor_counted_once_more() -> None:
+    writer, asked = EventWriter(ADDRESS, 1, "", source="tests"), threading.Event()
+    let = threading.Event()
+    sent: list[str] = []
+
+    class SlowStore:
+        def run(self, sql: str, _parameters: dict | None = None) -> "SlowStore":
+            asked.set()
+            let.wait(120)
+            sent.append(sql)
+            return self
+
+        def fetchall(self) -> list[tuple]:
+            return []
+
+        def close(self) -> None:
+            """Hang up."""
+
+    writer._client = SlowStore()  # type: ignore[assignment]
+    writer.append(arrived())
+    assert asked.wait(120)
+    for number in range(200):
+        writer.append(arrived(request_id=f"late {number}"))
+
+    writer.close(timeout_s=0.0)
+    let.set()
+
+    wait_until(lambda: not writer._thread.is_alive())
+    assert (len(sent), writer.dropped) == (1, 200)
+
+
 def test_a_store_that_does_not_answer_does_not_hold_close(store: StoreProcess) -> None:
     writer = store.writer()
     writer.append(arrived())
