@@ -13,7 +13,7 @@ from analytics.errors import StoreError
 from analytics.events import EVENT_TYPES, Event
 from analytics.traffic import TrafficReader
 from analytics.writer import EventWriter
-from benchmarks.ports import free_ports
+from tests.ports import free_ports
 
 ADDRESS = "127.0.0.1"
 TOKEN = "a-token-for-tests"

@@ -17,10 +17,10 @@ import openai
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.ports import free_ports
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder, load_fleet
 from serving.wire import SwapCommand, SwapReport
+from tests.ports import free_ports
 
 START_LIMIT_S = 300.0
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.ports import free_ports
 from serving.config import StateFolder
+from tests.ports import free_ports
 from turntable.supervision.leftovers import members
 from turntable.supervision.programs import repository
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmarks.ports import free_ports
 from serving.clients.host import HostClient
 from serving.errors import HostDown
+from tests.ports import free_ports
 
 
 def test_a_host_that_is_not_there_is_down() -> None:

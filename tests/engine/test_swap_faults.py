@@ -128,12 +128,12 @@ def test_the_serving_engine_killed_while_the_other_one_is_loaded(tmp_path: Path)
         running_host(fleet, StateFolder(tmp_path), "host-0", options=OPTIONS) as host,
         ThreadPoolExecutor(1) as p,
     ):
-        host.engines.holds_starts = True
+        host.engines.start_s = 3600.0
         loading = p.submit(lambda: host.client().change_tier("b", "asleep"))
         wait_until(lambda: state(host).moving is not None)
         host.engines.kill("a")
         wait_until(lambda: not host.serves())
-        host.engines.holds_starts = False
+        host.engines.start_s = 0.0
         assert loading.result().tier == "asleep"
         check_it_serves(host)
 
@@ -175,12 +175,12 @@ def test_a_host_killed_in_a_hotswap_knows_the_plan_and_carries_it_out_when_asked
         running_host(fleet, StateFolder(tmp_path), "host-0", options=OPTIONS) as host,
         ThreadPoolExecutor(1) as p,
     ):
-        host.engines.holds_starts = True  # b is loading when the host is killed
+        host.engines.start_s = 3600.0  # b is loading when the host is killed
         answer = p.submit(swap, host, "b", 7)
         wait_until(lambda: state(host).swap_target == "b")
         host.kill()
         assert isinstance(answer.exception(), HostError)
-        host.engines.holds_starts = False
+        host.engines.start_s = 0.0
         host.restart()
         assert state(host).plan_id == 7
         check_it_serves(host)

@@ -83,8 +83,6 @@ class FakeEngines:
 
     delay_s: float = 0.001
     start_s: float = 0.0
-    holds_starts: bool = False
-    """Whether engines that are started stay in their start."""
     gate: Gate = field(default_factory=Gate)
     fail_next: dict[tuple[str, Step], str] = field(default_factory=dict)
     fail_always: dict[tuple[str, Step], str] = field(default_factory=dict)
@@ -137,9 +135,10 @@ class FakeEngine:
         self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
-        await asyncio.sleep(self.controls.start_s)
-        while self.controls.holds_starts:  # noqa: ASYNC110 - a plain field, set by any thread
-            await asyncio.sleep(0.002)
+        began = self._loop.time()
+        # A test's thread may make `start_s` less meanwhile, so there is no one event to wait for.
+        while (left_s := began + self.controls.start_s - self._loop.time()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left_s, 0.01))
         self._step("start")
         self.condition = "awake"
         self._done("start")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from benchmarks.ports import free_ports
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
 from serving.engine.assembly import EngineHost, HostOptions, assemble
@@ -19,6 +18,7 @@ from serving.engine.protocol import Weights
 from serving.engine.records import EventSink
 from serving.engine.server import HostServer
 from tests.fakes.engine import FakeEngines
+from tests.ports import free_ports
 
 LIMIT_S = 120.0
 

@@ -11,12 +11,12 @@ from typing import Any
 import psutil
 import yaml
 
-from benchmarks.ports import free_ports
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder, load_fleet
 from serving.weights import prepare
 from serving.wire import HostState, SwapCommand, SwapReport
 from tests.fakes.host import wait_until
+from tests.ports import free_ports
 
 START_LIMIT_S = 240.0
 STOP_LIMIT_S = 90.0

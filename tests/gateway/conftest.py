@@ -15,13 +15,13 @@ import openai
 import pytest
 from transformers import AutoTokenizer
 
-from benchmarks.ports import free_ports
 from serving.config import Fleet, StateFolder
 from serving.gateway.assembly import running_gateway
 from serving.gateway.server import GatewayServer
 from serving.weights import checkpoint_path
 from serving.wire import GenerateRequest, SwapCommand
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, wait_until
+from tests.ports import free_ports
 
 EXACT = "exact"
 """Awake on both hosts."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.ports import free_ports
 from serving.config import Fleet, StateFolder
 from serving.wire import GenerateRequest
 from tests.fakes.host import wait_until
 from tests.gateway.conftest import EXACT, GatewayThread, Stage
 from tests.gateway.test_resuming import TEXT, sent
+from tests.ports import free_ports
 
 KEY = {"x-turntable-checkpoint": "batch_1/7"}
 BODY: dict[str, Any] = {

@@ -18,9 +18,9 @@ from tests.analytics.conftest import ADDRESS, TOKEN, StoreProcess
 from tests.fakes.engine import FakeEngines
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host
 
-PATIENCE_S = 90.0
 AHEAD_S = 600.0
 """Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
+PATIENCE_S = 90.0
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,15 @@ def no_instance_left_behind() -> Iterator[None]:
     """Definitions are loaded with the storage of the last instance, gone or not; forget it."""
     with set_defs_state_storage(None):
         yield
+
+
+@pytest.fixture(scope="session")
+def traffic_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    """One store process for all tests; emptied for each."""
+    process = StoreProcess(tmp_path_factory.mktemp("store"))
+    process.start()
+    yield process
+    process.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -45,15 +54,6 @@ def the_store_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """So what is recorded is not given up: without a store this would be a long wait."""
     monkeypatch.setattr("analytics.writer.CLOSE_S", PATIENCE_S)
     monkeypatch.setattr("orchestration.evaluations.SEND_S", PATIENCE_S)
-
-
-@pytest.fixture(scope="session")
-def traffic_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    """One store process for all tests; emptied for each."""
-    process = StoreProcess(tmp_path_factory.mktemp("store"))
-    process.start()
-    yield process
-    process.stop()
 
 
 @dataclass

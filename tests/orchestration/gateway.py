@@ -8,8 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 NO = {"message": "no"}
-HOLD_S = 600.0
-"""Longer than any test."""
 
 
 class FakeGateway:
@@ -95,7 +93,7 @@ def fake_gateway(port: int = 0) -> Iterator[FakeGateway]:
                 self.close_connection = True
                 return
             if told == "hold":
-                gateway.let_go.wait(HOLD_S)
+                gateway.let_go.wait()
             status = told if isinstance(told, int) else 200
             self._send(status, completion_of(body) if status == 200 else {"error": NO})
 
