@@ -43,6 +43,12 @@ class Backlog:
         with self._changed:
             self.dropped += count
 
+    def give_up(self) -> None:
+        """Drop all that waits, and count it: whoever empties the queue finds nothing more."""
+        with self._changed:
+            self.dropped += len(self._events)
+            self._events.clear()
+
     def close(self) -> None:
         """Wake the waiting thread for the last time."""
         with self._changed:

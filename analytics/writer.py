@@ -51,13 +51,17 @@ class EventWriter:
         """Events that were given up: the backlog was full, or the store did not take them."""
         return self._backlog.dropped
 
-    def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Send what waits and stop; after `timeout_s` give up what is left, and count it."""
+    def close(self, timeout_s: float | None = None) -> None:
+        """Send what waits and stop; after `timeout_s` give up what is left, and count it.
+
+        Without it, after `CLOSE_S`.
+        """
+        timeout_s = CLOSE_S if timeout_s is None else timeout_s
         self._give_up_at = time.monotonic() + timeout_s
         self._backlog.close()
         self._thread.join(timeout_s + 2 * RETRY_S)
         if self._thread.is_alive():  # the store holds the connection open and does not answer
-            self._backlog.discard(len(self._backlog))
+            self._backlog.give_up()
         if self.dropped:
             _log.warning("events_dropped", source=self._source, dropped=self.dropped)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.servers import free_ports
+from benchmarks.ports import free_ports
 from benchmarks.setting import BenchmarkUnable
 from serving.config import Fleet, HostSettings, ModelSettings
 

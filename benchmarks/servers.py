@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -99,25 +97,3 @@ def until(condition: Callable[[], T | None], what: str, *, limit_s: float, serve
             )
         time.sleep(0.05)
     return value
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that were free a moment ago, all different.
-
-    Below those that the system gives to outgoing connections: while a server is away, a client's
-    connection to its port could come to be its own peer.
-    """
-    with contextlib.ExitStack() as held:
-        ports: list[int] = []
-        for port in random.sample(range(20_000, 32_000), 1000):
-            probe = held.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                ports.append(port)
-            if len(ports) == count:
-                return ports
-    raise BenchmarkUnable(
-        f"{count} ports are not free",
-        where="127.0.0.1, 20000 to 32000",
-        fix="Stop servers that are not needed.",
-    )

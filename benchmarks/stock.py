@@ -6,7 +6,8 @@ What other programs of vLLM are given too is `engine_options` and `stock_environ
 import sys
 from collections.abc import Sequence
 
-from benchmarks.servers import Server, free_ports
+from benchmarks.ports import free_ports
+from benchmarks.servers import Server
 from benchmarks.workspace import Workspace
 from serving.config import HostSettings, ModelSettings
 from serving.weights import checkpoint_path

@@ -33,12 +33,16 @@ def prepared_state(pytestconfig: pytest.Config) -> StateFolder:
     `TURNTABLE_TEST_STATE` names another place for it. Tests read it and write elsewhere.
     """
     place = os.environ.get("TURNTABLE_TEST_STATE")
-    assert pytestconfig.cache is not None
-    root = Path(place).resolve() if place else pytestconfig.cache.mkdir("turntable-state")
-    state = StateFolder(root)
+    state = StateFolder(Path(place).resolve() if place else _kept(pytestconfig))
     packaged = ModelSettings(name="smollm2", source=PackagedSource(kind="packaged"))
     prepare(packaged, state, lambda _sentence: None)
     return state
+
+
+def _kept(pytestconfig: pytest.Config) -> Path:
+    """A folder that pytest keeps between runs."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("turntable-state")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ host's file knows the heavy one only, so it keeps no engine that it does not nee
 from dataclasses import dataclass
 
 from benchmarks.coserve.workload import SIZES, Size
-from benchmarks.servers import free_ports
+from benchmarks.ports import free_ports
 from benchmarks.setting import BenchmarkUnable
 from serving.config import Fleet, HostSettings, ModelSettings
 

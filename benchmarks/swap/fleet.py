@@ -7,7 +7,7 @@ own `host_memory_gib` stays, and lower tiers are asked for.
 
 from dataclasses import dataclass
 
-from benchmarks.servers import free_ports
+from benchmarks.ports import free_ports
 from benchmarks.setting import BenchmarkUnable
 from serving.config import Fleet, HostSettings, ModelSettings
 from serving.config.fleet import RandomSource

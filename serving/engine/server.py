@@ -9,6 +9,9 @@ import uvicorn
 
 from serving.engine.assembly import EngineHost
 
+KEEP_ALIVE_S = 75
+"""Longer than clients keep an idle connection: else one may send a command while its connection is
+being closed."""
 _DRAIN_S = 5
 
 
@@ -25,6 +28,7 @@ class HostServer(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 timeout_graceful_shutdown=_DRAIN_S,
+                timeout_keep_alive=KEEP_ALIVE_S,
             )
         )
         self._host = host

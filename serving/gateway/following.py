@@ -30,7 +30,7 @@ async def follow(
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(QUEUED_SILENCE_S) as patience:
-        lease.lose = lambda: patience.reschedule(0)
+        lease.lose = lambda: _lose(patience)
         async with opened as portions:
             while True:
                 if intake.may_move:
@@ -46,6 +46,12 @@ async def follow(
                     return None
                 if not lease.lost:
                     _extend(patience, loop.time() + intake.silence_s)
+
+
+def _lose(patience: asyncio.Timeout) -> None:
+    """Be patient no longer. Where it has come to an end already, the stream is being closed."""
+    if not patience.expired():
+        patience.reschedule(0)
 
 
 def _extend(patience: asyncio.Timeout, until: float) -> None:
@@ -67,9 +73,14 @@ async def _portion_or_slot(portions: Portions, offer: Offer) -> list[Frame] | Le
     finally:
         portion.cancel()
         slot.cancel()
+        if not taken:  # by a callback: a client that leaves may cancel what follows
+            slot.add_done_callback(_give_back)
         await asyncio.gather(portion, slot, return_exceptions=True)
-        if not taken and not slot.cancelled() and slot.exception() is None:
-            slot.result().close()
+
+
+def _give_back(slot: "asyncio.Task[Lease]") -> None:
+    if not slot.cancelled() and slot.exception() is None:
+        slot.result().close()
 
 
 async def _next(portions: Portions) -> list[Frame] | None:

@@ -307,9 +307,10 @@ class Pool:
         self._announce_room()
 
     def _lose_leases(self, entry: _Host, why: str) -> None:
-        if entry.leases:
-            log.warning("attempts_lost", host=entry.settings.name, count=len(entry.leases), why=why)
-        for lease in entry.leases:
+        leases = [lease for lease in entry.leases if not lease.lost]
+        if leases:
+            log.warning("attempts_lost", host=entry.settings.name, count=len(leases), why=why)
+        for lease in leases:
             lease.lost = True
             lease.lose()
 

@@ -9,6 +9,9 @@ from starlette.types import ASGIApp
 
 SHUTDOWN_WITHIN_S = 5
 """How long answers under way may take to end once the process is told to stop."""
+KEEP_ALIVE_S = 75
+"""Longer than clients keep an idle connection (OpenAI's and Anthropic's: 5 s, proxies: 60 s). Else
+one may send a request while its connection is being closed, and is not answered."""
 
 
 class GatewayServer(uvicorn.Server):
@@ -24,6 +27,7 @@ class GatewayServer(uvicorn.Server):
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=SHUTDOWN_WITHIN_S,
+                timeout_keep_alive=KEEP_ALIVE_S,
             )
         )
 

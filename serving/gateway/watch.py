@@ -32,9 +32,15 @@ class HostWatch:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._revision: int | None = None
         self._poll: asyncio.Task[HostState] | None = None
+        self._asked_anew = 0
+        """How often the state as it is was wanted: what was asked for before is out of date."""
 
     def ask_now(self) -> None:
-        """Drop the poll under way and ask for the state as it is."""
+        """Drop the poll under way, also when it has just been answered; ask for the state as it is.
+
+        So a state from before whatever made somebody doubt it is not taken for news.
+        """
+        self._asked_anew += 1
         self._revision = None
         if self._poll is not None:
             self._poll.cancel()
@@ -44,6 +50,7 @@ class HostWatch:
         retry_s = _RETRY_FIRST_S
         while True:
             self._poll = asyncio.create_task(self._ask())
+            asked_anew = self._asked_anew
             try:
                 state = await self._poll
             except asyncio.CancelledError:
@@ -57,8 +64,9 @@ class HostWatch:
                 retry_s = min(_RETRY_MOST_S, retry_s * 2)
             else:
                 retry_s = _RETRY_FIRST_S
-                self._revision = state.revision
-                self._pool.report(self._host.name, state)
+                if asked_anew == self._asked_anew:
+                    self._revision = state.revision
+                    self._pool.report(self._host.name, state)
 
     async def _ask(self) -> HostState:
         params = {} if self._revision is None else {"after": str(self._revision)}

@@ -39,14 +39,14 @@ class StoreProcess:
         command += ["--port", str(self.port), "--token-file", str(self._token_file)]
         self._process = subprocess.Popen([*command, *arguments])
         with self.reader() as reader:
-            reader.wait_ready(30)
+            reader.wait_ready(120)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal, wait, and return the exit status."""
         assert self._process is not None
         process, self._process = self._process, None
         process.send_signal(number)
-        return process.wait(30)
+        return process.wait(120)
 
     def freeze(self) -> None:
         """Let it hold its connections and answer nothing."""

@@ -27,9 +27,12 @@ def test_a_closed_backlog_does_not_wait() -> None:
     assert backlog.take(1) == []
 
 
-@given(st.lists(st.one_of(st.none(), st.integers(1, 4)), max_size=60), st.integers(1, 5))
+steps_of_a_backlog = st.one_of(st.none(), st.just("give up"), st.integers(1, 4))
+
+
+@given(st.lists(steps_of_a_backlog, max_size=60), st.integers(1, 5))
 def test_every_event_is_taken_once_in_order_or_counted_as_dropped(
-    steps: list[int | None], capacity: int
+    steps: list[int | str | None], capacity: int
 ) -> None:
     backlog = Backlog(capacity)
     appended, taken = 0, []
@@ -37,6 +40,8 @@ def test_every_event_is_taken_once_in_order_or_counted_as_dropped(
         if step is None:
             backlog.append(arrived(request_id=str(appended)))
             appended += 1
+        elif isinstance(step, str):
+            backlog.give_up()
         else:
             taken += backlog.take(step)
     taken += backlog.take(capacity)

@@ -13,7 +13,7 @@ from analytics.traffic import TrafficReader
 from tests.analytics.conftest import StoreProcess, record
 from tests.analytics.samples import arrived, ended, gateway_sample, swap
 
-AHEAD_S = 60.0
+AHEAD_S = 600.0
 """Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
 
 
@@ -195,11 +195,11 @@ def test_a_store_that_does_not_answer_is_unreachable_and_comes_back(
 ) -> None:
     stopped_store.start()
     with TrafficReader(*stopped_store.place, timeout_s=0.5) as reader:
-        reader.wait_ready(60)
+        reader.wait_ready(120)
         stopped_store.freeze()
         began = time.monotonic()
         with pytest.raises(StoreUnreachable, match="no answer within"):
             reader.query("SELECT 1")
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         stopped_store.thaw()
-        reader.wait_ready(60)
+        reader.wait_ready(120)

@@ -15,15 +15,12 @@ from analytics.events import EVENT_TYPES, Swap
 from analytics.extensions import connect_duckdb
 from analytics.store.retention import Retention, remove_old
 from analytics.store.schema import apply_schema
-from tests.analytics.conftest import ADDRESS, StoreProcess
+from tests.analytics.conftest import ADDRESS, StoreProcess, record
 from tests.analytics.samples import arrived, gateway_sample, one_of_each
 
 
 def test_events_of_every_kind_come_back_as_they_were_appended(store: StoreProcess) -> None:
-    writer = store.writer()
-    for event in one_of_each():
-        writer.append(event)
-    writer.close()
+    record(store, *one_of_each())
     with store.reader() as reader:
         for event in one_of_each():
             (row,) = reader.query(f"FROM {event.table}").to_dicts()
@@ -71,9 +68,7 @@ def test_a_refused_statement_does_not_spoil_the_next_one(store: StoreProcess) ->
 
 
 def test_sigterm_folds_everything_into_the_database_file(store: StoreProcess) -> None:
-    writer = store.writer()
-    writer.append(arrived())
-    writer.close()
+    record(store, arrived())
     assert store.stop(signal.SIGTERM) == 0
     assert not store.database.with_suffix(".duckdb.wal").exists()
     with duckdb.connect(str(store.database), read_only=True) as database:
@@ -91,7 +86,7 @@ def test_a_second_store_is_refused_the_port_and_the_database(store: StoreProcess
     def start(database: str, port: int) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "analytics.store", "--database", database]
         command += ["--port", str(port), "--token-file", str(store.database.parent / "token")]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     same_port = start(str(store.database.parent / "other.duckdb"), store.port)
     assert same_port.returncode == 1
@@ -142,10 +137,8 @@ def test_every_event_type_is_subject_to_retention() -> None:
 
 
 def test_a_started_store_removes_what_is_older_than_it_was_told(store: StoreProcess) -> None:
-    writer = store.writer()
-    writer.append(gateway_sample(sampled_at=time.time() - 3600))
-    writer.append(gateway_sample(sampled_at=time.time()))
-    writer.close()
+    now = time.time()
+    record(store, gateway_sample(sampled_at=now - 3600), gateway_sample(sampled_at=now))
     store.stop()
     store.start("--keep-samples-days", "0.01")
     assert store.count("gateway_samples") == 1

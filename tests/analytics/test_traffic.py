@@ -21,8 +21,10 @@ from tests.analytics.samples import (
     swap,
 )
 
-AHEAD_S = 60.0
+AHEAD_S = 600.0
 """Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
+WINDOW_S = 600.0
+"""Long, for the same reason."""
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def traffic_of(store: StoreProcess, model: str, request_class: str) -> ModelTraf
     with store.reader() as reader:
         (row,) = [
             row
-            for row in reader.model_traffic(60)
+            for row in reader.model_traffic(WINDOW_S)
             if (row.model, row.request_class) == (model, request_class)
         ]
     return row
@@ -51,12 +53,12 @@ def test_rates_and_quantiles_over_the_window(store: StoreProcess) -> None:
             ended(request_id=f"r{n}", ended_at=now - 10, ttft_s=float(n), queue_s=n / 10)
             for n in range(5)
         ],
-        ended(request_id="old", ended_at=now - 100, ttft_s=99.0),
+        ended(request_id="old", ended_at=now - 2 * WINDOW_S, ttft_s=99.0),
     )
     row = traffic_of(store, "m", "interactive")
     assert (row.arrivals, row.ended, row.failed) == (5, 5, 0)
-    assert row.prompt_tokens_per_s == pytest.approx(5 * 10 / 60)
-    assert row.output_tokens_per_s == pytest.approx(5 * 20 / 60)
+    assert row.prompt_tokens_per_s == pytest.approx(5 * 10 / WINDOW_S)
+    assert row.output_tokens_per_s == pytest.approx(5 * 20 / WINDOW_S)
     assert row.ttft_p50_s == pytest.approx(2.0)
     assert row.ttft_p95_s == pytest.approx(3.8)
     assert row.queue_p95_s == pytest.approx(0.38)
@@ -73,7 +75,7 @@ def test_models_and_classes_are_counted_apart(store: StoreProcess) -> None:
         arrived(request_id="d", arrived_at=now, model="n"),
     )
     with store.reader() as reader:
-        counted = {(r.model, r.request_class): r.arrivals for r in reader.model_traffic(60)}
+        counted = {(r.model, r.request_class): r.arrivals for r in reader.model_traffic(WINDOW_S)}
     assert counted == {("m", "interactive"): 1, ("m", "batch"): 2, ("n", "interactive"): 1}
 
 
@@ -127,8 +129,8 @@ def test_evictions_count_for_the_class_of_their_request(store: StoreProcess) -> 
     now = time.time()
     record(
         store,
-        arrived(request_id="chat", arrived_at=now - 300),
-        arrived(request_id="work", arrived_at=now - 300, request_class="batch"),
+        arrived(request_id="chat", arrived_at=now - 2 * WINDOW_S),
+        arrived(request_id="work", arrived_at=now - 2 * WINDOW_S, request_class="batch"),
         eviction(request_id="chat", evicted_at=now, reason="hotswap"),
         eviction(request_id="work", evicted_at=now),
         eviction(request_id="work", evicted_at=now),
@@ -142,7 +144,7 @@ def test_evictions_count_for_the_class_of_their_request(store: StoreProcess) -> 
 
 def test_no_traffic_is_no_rows(store: StoreProcess) -> None:
     with store.reader() as reader:
-        assert reader.model_traffic(60) == []
+        assert reader.model_traffic(WINDOW_S) == []
 
 
 def test_the_series_has_one_row_a_minute(store: StoreProcess) -> None:
@@ -249,10 +251,10 @@ def test_switches_are_told_apart_from_planned_hotswaps(store: StoreProcess) -> N
         swap(ended_at=now - 8, total_s=1.0, waited_s=0.2, **switch),
         swap(ended_at=now - 7, to_model="n", total_s=3.0, waited_s=0.4, **switch),
         swap(ended_at=now - 6, outcome="rolled_back", waited_s=0.3, **switch),
-        swap(ended_at=now - 900, **switch),
+        swap(ended_at=now - 2 * WINDOW_S, **switch),
     )
     with store.reader() as reader:
-        planned, switched = swap_activity(reader, 60)
+        planned, switched = swap_activity(reader, WINDOW_S)
     assert (planned.kind, planned.committed, planned.took_p50_s) == ("planned", 1, 4.0)
     assert planned.waited_p50_s is None
     assert (switched.kind, switched.committed, switched.failed) == ("switch", 2, 1)
@@ -269,7 +271,7 @@ def test_squeezed_batch_is_a_mean_over_the_window_summed_over_hosts(store: Store
         *[engine_sample(sampled_at=now, held_batch=6, interactive_cap=2, **chatting)] * 3,
         *[engine_sample(sampled_at=now, held_batch=0, interactive_cap=9, **quiet)] * 3,
         engine_sample(sampled_at=now, host="host-1", held_batch=1, interactive_cap=5, **chatting),
-        engine_sample(sampled_at=now - 100, held_batch=50, interactive_cap=1, **chatting),
+        engine_sample(sampled_at=now - 2 * WINDOW_S, held_batch=50, interactive_cap=1, **chatting),
         engine_sample(sampled_at=now, host="host-2", awake_model="n", held_batch=9, **chatting),
     )
     row = traffic_of(store, "m", "batch")

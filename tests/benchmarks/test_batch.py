@@ -156,7 +156,7 @@ def test_memory_is_watched_until_the_end_and_a_problem_of_the_watch_is_raised() 
         raise LookupError("no processes")
 
     with pytest.raises(LookupError), watched(broken):
-        assert looked.wait(60)
+        assert looked.wait(120)
 
 
 def run_of(seconds: float, tokens: int = 1000) -> BatchRun:

@@ -20,7 +20,7 @@ from benchmarks.coserve.workload import (
     batch_work,
     bursts,
 )
-from benchmarks.servers import free_ports
+from benchmarks.ports import free_ports
 from benchmarks.setting import BenchmarkUnable
 from benchmarks.streams import Endpoint
 
@@ -65,7 +65,7 @@ def url() -> Iterator[str]:
 def test_interactive_requests_come_over_batch_work_that_never_ends(url: str) -> None:
     SEEN.clear()
     arrivals = bursts(LIGHT, TEXTS, 1, number=1, mean_tokens=8)
-    load = Load("s", arrivals, batch_work(TEXTS, 1), batch_streams=4, slots=3, window_s=2.0)
+    load = Load("s", arrivals, batch_work(TEXTS, 1), batch_streams=4, slots=3, window_s=6.0)
     segment = run_segment(Endpoint(url, "m", {"service_tier": "flex"}), load)
     assert [s.tokens for s in segment.interactive] == [a.question.max_tokens for a in arrivals]
     assert segment.batch_tokens_per_s() > 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.servers import Server, free_ports, until
+from benchmarks.servers import Server, until
 from benchmarks.setting import BenchmarkUnable
 
 PARENT = """
@@ -48,7 +48,3 @@ def test_waiting_is_bounded(tmp_path: Path) -> None:
         pytest.raises(BenchmarkUnable, match="a miracle"),
     ):
         until(lambda: None, "a miracle", limit_s=0.1, server=running)
-
-
-def test_free_ports_differ() -> None:
-    assert len(set(free_ports(20))) == 20

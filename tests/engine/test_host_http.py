@@ -13,6 +13,7 @@ from serving.clients.host import HostClient
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
 from serving.engine.decisions.limits import CPU_PROMPTS
+from serving.engine.server import HostServer
 from serving.errors import HostError, HostUnreachable, PlanRefused
 from serving.wire import (
     WIRE_HEADER,
@@ -92,14 +93,16 @@ def test_batch_generations_are_held_for_interactive_work_and_go_on_where_they_we
     interactive = read(host, "i").until(lambda r: r.admitted)
     wait_until(lambda: sum(Held() in r.frames for r in batch) == 3)  # the cap is 2
     wait_until(lambda: state(host).held == 3)
-    assert host.engines.alive["a"].steering.batch_prefill_tokens == CPU_PROMPTS.beside_interactive
+    steering = CPU_PROMPTS.beside_interactive
+    wait_until(lambda: host.engines.alive["a"].steering.batch_prefill_tokens == steering)
     host.engines.gate.open()
     interactive.end()
     for i, reader in enumerate(batch):
         assert reader.end() == Finished("length")
         assert reader.tokens == expected_tokens("a", [i], 8)
         assert reader.frames.count(Held()) == reader.frames.count(Released())
-    assert host.engines.alive["a"].steering.batch_prefill_tokens == CPU_PROMPTS.alone
+    steering = CPU_PROMPTS.alone
+    wait_until(lambda: host.engines.alive["a"].steering.batch_prefill_tokens == steering)
     assert isinstance(host.sink, ListSink)
     evictions = [event for event in host.sink.events if isinstance(event, Eviction)]
     assert {event.request_id for event in evictions} == {
@@ -345,6 +348,16 @@ def test_a_long_poll_without_news_answers_after_its_wait(host: FakeHost) -> None
         before = client.state()
         wait_until(lambda: client.state(after=client.state().revision, wait_s=0.05) is not None)
         assert client.state().boot_id == before.boot_id
+
+
+def test_an_idle_connection_is_closed_by_the_client_and_not_under_its_next_command(
+    host: FakeHost,
+) -> None:
+    assert host.host is not None
+    server = HostServer(host.host, address=host.address, port=host.port)
+    of_clients = httpx.Limits().keepalive_expiry
+    assert of_clients is not None
+    assert server.config.timeout_keep_alive > 2 * of_clients
 
 
 def test_commands_need_the_token(host: FakeHost) -> None:

@@ -64,6 +64,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeHost]:
         residency = running.host.owner.decisions.residency
         expected = request.param == "wake_first"
         wait_until(lambda: residency.memory_bytes == {"a": GIB, "b": GIB})
+        wait_until(lambda: residency.may_move)  # it was measured since the last swap
         wait_until(lambda: residency.fits_beside("b", "a") == expected)
         yield running
 
@@ -127,10 +128,12 @@ def test_the_serving_engine_killed_while_the_other_one_is_loaded(tmp_path: Path)
         running_host(fleet, StateFolder(tmp_path), "host-0", options=OPTIONS) as host,
         ThreadPoolExecutor(1) as p,
     ):
-        host.engines.start_s = 0.5
+        host.engines.start_s = 3600.0
         loading = p.submit(lambda: host.client().change_tier("b", "asleep"))
         wait_until(lambda: state(host).moving is not None)
         host.engines.kill("a")
+        wait_until(lambda: not host.serves())
+        host.engines.start_s = 0.0
         assert loading.result().tier == "asleep"
         check_it_serves(host)
 
@@ -172,7 +175,7 @@ def test_a_host_killed_in_a_hotswap_knows_the_plan_and_carries_it_out_when_asked
         running_host(fleet, StateFolder(tmp_path), "host-0", options=OPTIONS) as host,
         ThreadPoolExecutor(1) as p,
     ):
-        host.engines.start_s = 60.0  # longer than the test: b is loading when the host is killed
+        host.engines.start_s = 3600.0  # b is loading when the host is killed
         answer = p.submit(swap, host, "b", 7)
         wait_until(lambda: state(host).swap_target == "b")
         host.kill()

@@ -146,7 +146,7 @@ def test_a_prefetched_model_is_swapped_in_from_its_tier(host: FakeHost) -> None:
 def test_progress_is_in_the_hosts_state(tmp_path: Path) -> None:
     fleet = fake_fleet(["a", "b"], {"host-0": "a"})
     with running_host(fleet, StateFolder(tmp_path), "host-0", options=OPTIONS) as host:
-        host.engines.start_s = 60.0  # longer than the test: the host is killed while it loads
+        host.engines.start_s = 3600.0  # the host is killed while it loads
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(change, host, "b", "asleep")
             wait_until(lambda: state(host).moving == TierMove("b", "asleep"))

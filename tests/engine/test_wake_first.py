@@ -187,6 +187,7 @@ def swapped_there_and_back(host: FakeHost) -> SwapReport:
     assert host.host is not None
     residency = host.host.owner.decisions.residency
     wait_until(lambda: residency.memory_bytes == {"a": GIB, "b": GIB})
+    wait_until(lambda: residency.may_move)  # it was measured since the last swap
     return swap(host, "b", 3)
 
 

@@ -20,7 +20,7 @@ from serving.engine.server import HostServer
 from tests.fakes.engine import FakeEngines
 from tests.ports import free_ports
 
-LIMIT_S = 90.0
+LIMIT_S = 120.0
 
 
 class ListSink:

@@ -13,11 +13,11 @@ import anthropic
 import httpx
 import openai
 import pytest
-import uvicorn
 from transformers import AutoTokenizer
 
 from serving.config import Fleet, StateFolder
 from serving.gateway.assembly import running_gateway
+from serving.gateway.server import GatewayServer
 from serving.weights import checkpoint_path
 from serving.wire import GenerateRequest, SwapCommand
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, wait_until
@@ -32,7 +32,7 @@ KEYS = {"key of ada": ("ada", 2.0), "other key of ada": ("ada", 2.0), "key of bo
 """Accounts and weights of `keyed_gateway`."""
 
 
-class _Server(uvicorn.Server):
+class _Server(GatewayServer):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the main thread."""
@@ -45,8 +45,8 @@ class GatewayThread:
     def __init__(self, fleet: Fleet, state: StateFolder) -> None:
         self.fleet, self.state, self.events = fleet, state, ListSink()
         self.url = f"http://127.0.0.1:{fleet.gateway.port}"
-        self.http = httpx.Client(base_url=self.url, timeout=90)
-        self.server: uvicorn.Server | None = None
+        self.http = httpx.Client(base_url=self.url, timeout=120)
+        self.server: GatewayServer | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def start(self) -> None:
@@ -63,8 +63,8 @@ class GatewayThread:
     def stop(self) -> None:
         if self.server is not None:
             self.server.should_exit = True
-        self._thread.join(90)
-        assert not self._thread.is_alive()
+        self._thread.join(120)
+        assert not self._thread.is_alive(), "the gateway did not stop"
 
     async def _serve(self) -> None:
         from serving.gateway.adaptor.apps import model_app
@@ -78,10 +78,8 @@ class GatewayThread:
             events=self.events,
             build=build,
         ) as gateway:
-            config = uvicorn.Config(
-                gateway.app, port=self.fleet.gateway.port, log_config=None, lifespan="off"
-            )
-            self.server = _Server(config)
+            settings = self.fleet.gateway
+            self.server = _Server(gateway.app, address=settings.address, port=settings.port)
             await self.server.serve()
 
 
@@ -147,6 +145,11 @@ class Stage:
     def events(self, table: str) -> list[Any]:
         return [e for e in self.gateway.events.events if e.table == table]
 
+    def settled(self) -> bool:
+        """Whether every request that arrived has ended, for the record too."""
+        ended = {event.request_id for event in self.events("requests")}
+        return all(event.request_id in ended for event in self.events("request_arrivals"))
+
     def swap(self, host: str, model: str) -> None:
         with self.hosts[host].client() as client:
             plan_id = client.state().plan_id + 1
@@ -165,7 +168,8 @@ def make_fleet() -> Fleet:
     return fake_fleet(
         {EXACT: exact, ABSENT: exact},
         {"host-0": EXACT, "host-1": EXACT},
-        gateway={"port": free_ports(1)[0], "replica_wait_s": 1.0, "resume_wait_s": 30},
+        # Nobody is refused because a host was slow; who wants to be refused asks `hasty`.
+        gateway={"port": free_ports(1)[0], "replica_wait_s": 120, "resume_wait_s": 120},
     )
 
 
@@ -187,6 +191,20 @@ def _running(
         yield Stage(gateway, hosts, AutoTokenizer.from_pretrained(str(checkpoint)))
 
 
+@contextmanager
+def _another_gateway(stage: Stage, **changes: Any) -> Iterator[GatewayThread]:
+    """A gateway over the hosts of `stage`; `changes` are of its section of the fleet, and keys."""
+    fleet = stage.gateway.fleet.model_dump()
+    keys = changes.pop("keys", [])
+    fleet["gateway"] |= {"port": free_ports(1)[0], **changes}
+    gateway = GatewayThread(Fleet.model_validate(fleet | {"keys": keys}), stage.gateway.state)
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        gateway.stop()
+
+
 @pytest.fixture(scope="session")
 def keyed_gateway(_running: Stage) -> Iterator[GatewayThread]:
     """Another gateway over the same hosts, that asks for API keys: see KEYS."""
@@ -194,14 +212,23 @@ def keyed_gateway(_running: Stage) -> Iterator[GatewayThread]:
         {"name": name, "weight": weight, "sha256": sha256(key.encode()).hexdigest()}
         for key, (name, weight) in KEYS.items()
     ]
-    fleet = _running.gateway.fleet.model_dump()
-    fleet["gateway"]["port"] = free_ports(1)[0]
-    gateway = GatewayThread(Fleet.model_validate(fleet | {"keys": keys}), _running.gateway.state)
-    try:
-        gateway.start()
+    with _another_gateway(_running, keys=keys) as gateway:
         yield gateway
-    finally:
-        gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def _hasty_gateway(_running: Stage) -> Iterator[GatewayThread]:
+    with _another_gateway(_running, replica_wait_s=0.1) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def hasty(stage: Stage, _hasty_gateway: GatewayThread) -> Stage:
+    """As `stage`, through a gateway where nobody waits long for a replica."""
+    _hasty_gateway.events.events.clear()
+    found = Stage(_hasty_gateway, stage.hosts, stage.tokenizer)
+    wait_until(lambda: len(found.replicas(EXACT)) == 2)
+    return found
 
 
 @pytest.fixture
@@ -212,6 +239,7 @@ def stage(_running: Stage) -> Iterator[Stage]:
     yield _running
     _running.answer(None)
     _running.gates("open")
+    wait_until(_running.settled)
     for host in _running.hosts.values():
         host.engines.delay_s = 0.001
         if host.host is None:

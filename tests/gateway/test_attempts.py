@@ -77,7 +77,7 @@ class Scene:
         for host in ("a", "b"):
             self.pool.report(host, state(host))
 
-    def start(self, wait_s: float = 30) -> "asyncio.Task[None]":
+    def start(self, wait_s: float = 120) -> "asyncio.Task[None]":
         settings = GatewaySettings(replica_wait_s=wait_s, resume_wait_s=wait_s)
         runner = AttemptRunner(self.pool, self.streams, self.census, settings)
         return asyncio.create_task(runner.run(self.generation, self.sink, replica_wait_s=wait_s))
@@ -91,7 +91,7 @@ class Scene:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - conditions of plain objects have no event
             await asyncio.sleep(0)
 
@@ -218,6 +218,47 @@ async def test_an_attempt_on_a_host_that_is_lost_is_given_up_at_once() -> None:
 
     assert scene.sink.token_ids == [5, 6]
     assert scene.hosts == ["a", "b"]
+
+
+class SlowToClose(ScriptedStreams):
+    """Its first stream is being closed until the test lets it."""
+
+    def __init__(self, *scripts: list[Any]) -> None:
+        super().__init__(*scripts)
+        self.closing, self.let = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def open(self, host, request) -> AsyncIterator[Any]:
+        async with super().open(host, request) as portions:
+            try:
+                yield portions
+            finally:
+                self.closing.set()
+                await self.let.wait()
+
+
+@pytest.mark.parametrize("silence_s", [3600.0, 0.0], ids=["lost", "silent"])
+async def test_a_host_may_be_lost_again_while_the_streams_of_it_are_being_closed(
+    silence_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.gateway.following.QUEUED_SILENCE_S", silence_s)
+    scene = Scene()
+    scene.streams = SlowToClose([HANG], [[Tokens([6]), Finished("length")]])
+    run = scene.start()
+    await until(lambda: scene.hosts == ["a"])
+    if silence_s:
+        scene.pool.lost("a", "no answer")
+    await asyncio.wait_for(scene.streams.closing.wait(), 120)
+
+    scene.pool.lost("a", "connection refused")
+    scene.pool.report("a", state("a", boot_id="2"))
+    scene.pool.lost("b", "no answer, in passing")
+    scene.pool.report("b", state("b"))
+    monkeypatch.undo()
+    scene.streams.let.set()
+    await run
+
+    assert scene.sink.token_ids == [6]
 
 
 async def test_the_census_follows_a_generation_and_is_left_by_a_cancelled_one() -> None:

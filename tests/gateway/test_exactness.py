@@ -94,7 +94,7 @@ class Asking:
 
     @property
     def answer(self) -> Any:
-        self._thread.join(90)
+        self._thread.join(120)
         assert not self._thread.is_alive(), "the answer did not come"
         return self._answer
 

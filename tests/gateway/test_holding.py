@@ -81,7 +81,7 @@ class Scene:
             self.pool,
             self.streams,
             self.census,
-            GatewaySettings(replica_wait_s=30, resume_wait_s=30),
+            GatewaySettings(replica_wait_s=120, resume_wait_s=120),
             held_grace_s=held_grace_s,
         )
         self.pool.report("a", state("a"))
@@ -96,7 +96,7 @@ class Scene:
         made = Generation(
             str(len(self.streams.opened)), "g", "m", "batch", [1, 2], spec, 100, streamed=True
         )
-        run = asyncio.create_task(self.runner.run(made, sink, replica_wait_s=30))
+        run = asyncio.create_task(self.runner.run(made, sink, replica_wait_s=120))
         count = len(self.streams.opened)
         await until(lambda: len(self.streams.opened) > count)
         self.streams.opened[-1].say(Admitted("a", 0.0))

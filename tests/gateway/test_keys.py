@@ -27,9 +27,10 @@ def sent(stage: Stage, gateway: GatewayThread, key: str, **headers: str) -> Gene
     seen: list[GenerateRequest] = []
     tokens = stage.tokenizer.encode("Hello")
     stage.answer(lambda request: seen.append(request) or tokens)
-    asked = {BEARER: f"Bearer {key}", **headers}
+    asked, before = {BEARER: f"Bearer {key}", **headers}, len(ended(gateway))
     answer = post(gateway, "/v1/completions", asked, prompt="Hi", service_tier="flex")
     assert answer.status_code == 200, answer.text
+    wait_until(lambda: len(ended(gateway)) > before)
     return seen[0]
 
 
@@ -40,12 +41,9 @@ def sent(stage: Stage, gateway: GatewayThread, key: str, **headers: str) -> Gene
 def test_a_key_names_the_account_and_its_weight_to_the_host(
     stage: Stage, keyed_gateway: GatewayThread, key: str, account: str, weight: float
 ) -> None:
-    before = len(ended(keyed_gateway))
-
     request = sent(stage, keyed_gateway, key)
 
     assert (request.account, request.weight) == (account, weight)
-    wait_until(lambda: len(ended(keyed_gateway)) > before)
     assert ended(keyed_gateway)[-1].account == account
 
 
@@ -78,10 +76,12 @@ def test_nobody_else_can_ask_on_anothers_behalf(stage: Stage, keyed_gateway: Gat
 def test_anthropics_header_is_taken_too(stage: Stage, keyed_gateway: GatewayThread) -> None:
     stage.say("Hello")
     messages = [{"role": "user", "content": "Hi"}]
+    before = len(ended(keyed_gateway))
 
     answer = post(keyed_gateway, "/v1/messages", {"x-api-key": "key of bob"}, messages=messages)
 
     assert answer.status_code == 200
+    wait_until(lambda: len(ended(keyed_gateway)) > before)
 
 
 @pytest.mark.parametrize("headers", [{}, {BEARER: "Bearer wrong"}, {"x-api-key": "wrong"}])

@@ -133,7 +133,7 @@ class Fleet:
         for host in HOSTS:
             self.pool.report(host.name, state(host.name, slots=64))
         self.streams, self.partials = MortalStreams(self.pool, poison), Partials()
-        waits = GatewaySettings(replica_wait_s=60, resume_wait_s=60)
+        waits = GatewaySettings(replica_wait_s=120, resume_wait_s=120)
         census = Census(ListSink())
         self._runner = AttemptRunner(
             self.pool,
@@ -150,7 +150,7 @@ class Fleet:
         line.checkpoint = Checkpoint(name, b"")
         sink = Sink()
         try:
-            await self._runner.run(line, sink, replica_wait_s=60)
+            await self._runner.run(line, sink, replica_wait_s=120)
         except GenerationFailed as failed:
             return str(failed.refusal.code)
         return "done" if sink.token_ids == list(range(1, 61)) else "wrong"
@@ -166,7 +166,7 @@ async def test_all_poison_is_found_and_nothing_but_poison(
 ) -> None:
     deadly = {str(line): at for line, at in poison.items() if line < lines}
     fleet = Fleet(deadly)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         ends = await asyncio.gather(*(fleet.run(str(line)) for line in range(lines)))
     expected = ["poison_request" if str(n) in deadly else "done" for n in range(lines)]
     assert ends == expected

@@ -34,34 +34,34 @@ def post(stage: Stage, path: str, **body: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_no_replica_is_503_with_retry_after_also_for_a_stream(stage: Stage, stream: bool) -> None:
+def test_no_replica_is_503_with_retry_after_also_for_a_stream(hasty: Stage, stream: bool) -> None:
     with pytest.raises(openai.InternalServerError) as caught:
-        stage.openai().chat.completions.create(model=ABSENT, messages=ASK, stream=stream)
+        hasty.openai().chat.completions.create(model=ABSENT, messages=ASK, stream=stream)
 
     assert caught.value.status_code == 503
     assert int(caught.value.response.headers["retry-after"]) >= 1
     assert caught.value.code == "no_replica"
     assert caught.value.type == "server_error"
-    assert stage.ended(1)[0].outcome == "rejected"
+    assert hasty.ended(1)[0].outcome == "rejected"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses"])
 def test_no_replica_is_503_for_the_other_openai_paths(
-    stage: Stage, path: str, stream: bool
+    hasty: Stage, path: str, stream: bool
 ) -> None:
     text = "input" if path.endswith("responses") else "prompt"
 
-    answer = post(stage, path, model=ABSENT, stream=stream, **{text: "Hello"})
+    answer = post(hasty, path, model=ABSENT, stream=stream, **{text: "Hello"})
 
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "no_replica"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_no_replica_is_an_overloaded_error_to_anthropic_clients(stage: Stage, stream: bool) -> None:
+def test_no_replica_is_an_overloaded_error_to_anthropic_clients(hasty: Stage, stream: bool) -> None:
     with pytest.raises(anthropic.APIStatusError) as caught:
-        stage.anthropic().messages.create(model=ABSENT, max_tokens=5, messages=ASK, stream=stream)
+        hasty.anthropic().messages.create(model=ABSENT, max_tokens=5, messages=ASK, stream=stream)
 
     assert caught.value.status_code == 503
     assert caught.value.body["error"]["type"] == "overloaded_error"

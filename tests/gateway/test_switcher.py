@@ -134,13 +134,13 @@ async def test_batch_for_which_its_host_has_no_slot_borrows_a_host_unused_for_lo
 
 
 async def test_a_host_becomes_free_for_the_model_that_waits(scene: Scene) -> None:
-    busy = ClassCounts(interactive=1)
-    scene.report("a", running=busy)
+    slow = {"m": 3600.0, "n": 3600.0}
+    scene.report("a", running=ClassCounts(interactive=1), wake_s=slow)
     with scene.request("n"):
         await scene.looked()
         assert scene.sender.told == []
 
-        scene.report("a")
+        scene.report("a", wake_s=slow)
 
         await until(lambda: scene.sender.told == [("a", "n")])
 

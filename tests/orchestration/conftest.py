@@ -21,8 +21,9 @@ from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host
 from tests.orchestration.declaring import an_installation
 from tests.orchestration.gateway import FakeGateway, fake_gateway
 
-AHEAD_S = 60.0
+AHEAD_S = 600.0
 """Samples are fresh for 5 s only; tests put theirs ahead: a slow machine changes nothing."""
+PATIENCE_S = 90.0
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,23 @@ def traffic_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorePro
     process.stop()
 
 
+@pytest.fixture(autouse=True)
+def nobody_is_given_up_for_being_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts and store of a test share its machine, which may stand still for a while."""
+    monkeypatch.setattr("serving.clients.host._ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.allocation.reading.watch.FIRST_ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.allocation.reading.snapshot.ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.allocation.reading.traffic_source.LOOK_ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.hotswaps.GRANT_S", PATIENCE_S)
+
+
+@pytest.fixture
+def the_store_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So what is recorded is not given up: without a store this would be a long wait."""
+    monkeypatch.setattr("analytics.writer.CLOSE_S", PATIENCE_S)
+    monkeypatch.setattr("orchestration.evaluations.SEND_S", PATIENCE_S)
+
+
 @dataclass
 class Rig:
     """What a test steers: hosts, and the requests that wait at a gateway."""
@@ -81,7 +99,7 @@ class Rig:
                 running=0,
             )
         )
-        writer.close()
+        writer.close(timeout_s=PATIENCE_S)
 
     def record_swaps(self) -> None:
         """What the hosts recorded of their hotswaps is in the store."""
@@ -92,7 +110,7 @@ class Rig:
                 if isinstance(event, Swap):
                     writer.append(event)
             host.sink.events.clear()
-        writer.close()
+        writer.close(timeout_s=PATIENCE_S)
 
     def grants(self) -> dict[str, tuple[str, ...]]:
         grants = {}

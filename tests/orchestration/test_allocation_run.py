@@ -150,6 +150,7 @@ def test_a_host_with_another_grant_is_told_the_plans(
     assert rig.hosts["h-0"].engines.log == before, "and nothing was swapped for it"
 
 
+@pytest.mark.usefixtures("the_store_is_there")
 def test_the_plan_is_recorded_in_the_store_and_for_the_next_plan(
     make_rig: RigMaker, instance: dg.DagsterInstance
 ) -> None:
@@ -217,8 +218,9 @@ def test_a_run_goes_on_without_the_host_that_is_away(
 
 
 def test_the_plan_after_a_failed_hotswap_gives_the_model_to_another_host(
-    make_rig: RigMaker, instance: dg.DagsterInstance
+    make_rig: RigMaker, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("orchestration.allocation.operators.setbacks.PAUSE_S", 300.0)
     rig = make_rig({"a": {"max_replicas": 2}, "b": {"min_replicas": 1}}, {"h-0": "a", "h-1": "a"})
     rig.hosts["h-0"].engines.fail_always[("b", "start")] = "no memory left"
     rig.hosts["h-1"].engines.fail_always[("b", "start")] = "no memory left"
@@ -258,7 +260,7 @@ class SlowEngines(FakeEngines):
 
     def check(self, model: str, step: Step) -> None:
         if step == "start" and model != "a":
-            assert self._let.wait(60)
+            assert self._let.wait(120)
         super().check(model, step)
 
 
@@ -305,7 +307,7 @@ def test_a_run_shows_the_overrides_it_obeyed(
 ) -> None:
     rig = make_rig({"a": {}, "b": {}}, {"h-0": "a"})
     now = time.time()
-    pin = Pin(host="h-0", grant=("b",), made_at=now, until=now + 60, by="anna", note="a try")
+    pin = Pin(host="h-0", grant=("b",), made_at=now, until=now + 3600, by="anna", note="a try")
     OverrideRecord.of(rig.state).add(pin, now=now)
 
     result = allocate(rig, instance)
@@ -326,7 +328,7 @@ class MeetingEngines(FakeEngines):
 
     def check(self, model: str, step: Step) -> None:
         if step == "start" and model != "a":
-            self._meeting.wait(30)
+            self._meeting.wait(120)
         super().check(model, step)
 
 

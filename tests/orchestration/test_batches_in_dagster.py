@@ -348,7 +348,7 @@ def test_a_tick_waits_for_a_batch(
     submitting = threading.Timer(0.5, submit, args=(state, 1))
     submitting.start()
 
-    (request,) = tick(installation, instance, tick_s=60).run_requests or []
+    (request,) = tick(installation, instance, tick_s=120).run_requests or []
 
     submitting.join()
     assert look(state, request.partition_key).status == "in_progress"

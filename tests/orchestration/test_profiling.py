@@ -43,9 +43,11 @@ FAST = Measurement(
     rounds=2,
     probes=2,
     disturbed_rounds=1,
-    quiet_s=0.5,
-    round_s=60,
+    quiet_s=90,
+    round_s=90,
 )
+IMPATIENT = replace_measurement(FAST, quiet_s=0.5)
+"""Of an engine that does not get quiet."""
 MODELS: dict[str, dict[str, int]] = {"a": {"slots": 4, "interactive_cap": 4}, "b": {}}
 
 
@@ -83,7 +85,7 @@ def materialize(
     rig: Rig, instance: dg.DagsterInstance, model: str = "a", **config: Any
 ) -> dg.ExecuteInProcessResult:
     job = build_definitions(rig.installation).resolve_job_def("profiles")
-    settings = {"prompt_tokens": 5, "output_tokens": 8, "rounds": 1, "probes": 1, "quiet_s": 0.2}
+    settings = {"prompt_tokens": 5, "output_tokens": 8, "rounds": 1, "probes": 1, "quiet_s": 90}
     return job.execute_in_process(
         instance=instance,
         raise_on_error=False,
@@ -170,7 +172,9 @@ def test_every_batch_size_is_held_while_times_to_first_token_are_taken(rig: Rig)
     figures = measured(rig)
 
     assert [one.batch_size for one in figures] == [1, 2, 4]
-    assert all(one.tpot_p50_s >= 0.01 and one.ttft_p50_s >= 0.01 for one in figures)
+    assert all(one.ttft_p50_s >= 0.01 for one in figures)
+    # A token that its reader saw late makes the gap after it look short.
+    assert all(one.tpot_p50_s >= 0.005 for one in figures)
     assert all(one.disturbed == 0 for one in figures)
     sizes = Counter(request.request_id.split(".")[1] for request in asked)
     rounds, probes = FAST.rounds, FAST.probes
@@ -193,7 +197,7 @@ def test_batch_work_on_the_engine_fails_the_measurement_too(rig: Rig) -> None:
     user = Reader(host.url, host.token, request).until(lambda r: r.admitted)
 
     with pytest.raises(ProfileError, match=r"h-0: there were 1 batch requests of others"):
-        measured(rig)
+        measured(rig, IMPATIENT)
     user.hang_up()
 
 
@@ -213,8 +217,8 @@ def test_a_user_who_comes_during_a_round_spoils_it(rig: Rig) -> None:
 
     host.engines.answer = noted([], also=with_a_user)
 
-    with pytest.raises(ProfileError, match="interactive requests of others"):
-        measured(rig, replace_measurement(FAST, rounds=1))
+    with pytest.raises(ProfileError, match="size 4 was disturbed 1 times, last by 1 interactive"):
+        measured(rig, replace_measurement(FAST, rounds=1, disturbed_rounds=0))
     users[0].hang_up()
 
 
@@ -233,7 +237,7 @@ def test_users_on_the_engine_fail_the_measurement_with_a_reason(rig: Rig) -> Non
     user = Reader(host.url, host.token, generate_request("user", "a")).until(lambda r: r.admitted)
 
     with pytest.raises(ProfileError, match=r"h-0: there were 1 interactive requests of others"):
-        measured(rig)
+        measured(rig, IMPATIENT)
     user.hang_up()
 
 

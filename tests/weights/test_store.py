@@ -236,7 +236,7 @@ def _started(target: Callable[..., None], *arguments: object) -> BaseProcess:
 def _kill(process: BaseProcess) -> None:
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.join(60)
+    process.join(120)
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -251,7 +251,7 @@ def test_another_process_keeps_a_checkpoint_until_it_dies(tmp_path: Path) -> Non
     _put(tmp_path, "held", {"w": b"h" * 60})
     holding = _FORK.Event()
     holder = _started(_hold_for_ever, tmp_path, "held", holding)
-    assert holding.wait(60)
+    assert holding.wait(120)
     with pytest.raises(WeightsError, match="held"):
         _put(tmp_path, "new", {"w": b"n" * 60}, budget_bytes=100)
     _kill(holder)
@@ -274,9 +274,9 @@ def test_processes_at_once_make_a_checkpoint_once(tmp_path: Path) -> None:
     barrier, made, said = _FORK.Barrier(4), _FORK.Queue(), _FORK.Queue()
     workers = [_started(_make_and_count, tmp_path, "key", barrier, made, said) for _ in range(4)]
     for worker in workers:
-        worker.join(60)
+        worker.join(120)
         assert worker.exitcode == 0
-    assert made.get(timeout=60) == "key"
+    assert made.get(timeout=120) == "key"
     assert made.empty()
     CheckpointStore(tmp_path).ensure("key", _never, _silent)
 
@@ -297,7 +297,7 @@ def test_processes_that_push_each_other_out_never_lose_what_they_hold(tmp_path: 
     _put(tmp_path, "c", {"w": b"c" * 30, "shared": b"s" * 10})
     workers = [_started(_make_and_check, tmp_path, key, barrier) for key in ("a", "b")]
     for worker in workers:
-        worker.join(60)
+        worker.join(120)
         assert worker.exitcode == 0
 
 
@@ -316,7 +316,7 @@ def _stop_in_the_making(root: Path, key: str, half_made) -> None:  # type: ignor
 def test_what_a_killed_process_left_is_removed_and_not_used(tmp_path: Path, next_key: str) -> None:
     half_made = _FORK.Event()
     maker = _started(_stop_in_the_making, tmp_path, "key", half_made)
-    assert half_made.wait(60)
+    assert half_made.wait(120)
     _kill(maker)
     assert not CheckpointStore(tmp_path).ready("key")
     folder = _put(tmp_path, next_key)
@@ -327,7 +327,7 @@ def test_what_a_killed_process_left_is_removed_and_not_used(tmp_path: Path, next
 def test_another_checkpoint_can_be_made_while_one_is_in_the_making(tmp_path: Path) -> None:
     half_made = _FORK.Event()
     maker = _started(_stop_in_the_making, tmp_path, "slow", half_made)
-    assert half_made.wait(60)
+    assert half_made.wait(120)
     _put(tmp_path, "quick")
     (partial,) = _left_half_made(tmp_path)
     assert (partial / "config.json").read_bytes() == b"half"

@@ -51,7 +51,7 @@ def _killed_at(root: Path, key: str, step: int) -> bool:
     """Whether there was such a step."""
     worker = _FORK.Process(target=_ensure_until, args=(root, key, step))
     worker.start()
-    worker.join(60)
+    worker.join(120)
     assert worker.exitcode in (0, -signal.SIGKILL)
     return worker.exitcode != 0
 

@@ -19,7 +19,12 @@ from orchestration.allocation.placing.swap_cost import SwapCost, assumed_swap_co
 from orchestration.allocation.plan import Plan
 from orchestration.allocation.planner import propose
 from orchestration.allocation.reading.record import PlanRecord
-from orchestration.allocation.reading.traffic_source import Asked, TrafficSource, TrafficView
+from orchestration.allocation.reading.traffic_source import (
+    ANSWER_S,
+    Asked,
+    TrafficSource,
+    TrafficView,
+)
 from orchestration.profiling.record import ProfileRecord
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
@@ -76,7 +81,7 @@ def _may_answer_yet(error: Exception) -> bool:
 
 def take_snapshot(fleet: Fleet, state: StateFolder) -> Snapshot:
     """Ask every host and the traffic store, side by side."""
-    source = TrafficSource(Asked.of(fleet, state))
+    source = TrafficSource(Asked.of(fleet, state), answer_s=ANSWER_S)
     clients = [host_client(fleet, state, host.name) for host in fleet.hosts]
     with ThreadPoolExecutor(len(clients)) as pool:
         states = pool.map(read_state, clients)

@@ -83,7 +83,7 @@ class Asked(NamedTuple):
 class TrafficSource:
     """The traffic statistics as the planner wants them; reconnects by itself. Thread-safe."""
 
-    def __init__(self, asked: Asked, *, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, asked: Asked, *, answer_s: float) -> None:
         self._asked, self._answer_s = asked, answer_s
         self._history = LoadHistory([(m, c) for m in asked.models for c in CLASSES])
         self._lock = threading.Lock()
