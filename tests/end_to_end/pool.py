@@ -105,6 +105,7 @@ class Pool:
             self._start("gateway", "serving.gateway")
         for host in self.fleet.hosts:
             self.wait_serving(host.name)
+        for host in self.fleet.hosts:
             self._give_back(host.name)
         self._wait_ready()
         until(self._rests, "nothing runs on the hosts")
@@ -163,7 +164,8 @@ class Pool:
     def swap(self, host: str, model: str) -> SwapReport:
         """Change a host's awake model as the control plane would, and wait for it."""
         with self.host(host) as client:
-            plan = max(self.state_of(h.name).plan_id for h in self.fleet.hosts) + 1
+            alive = [h.name for h in self.fleet.hosts if self._runs(h.name)]
+            plan = max(self.state_of(name).plan_id for name in alive) + 1
             return client.swap(SwapCommand(model=model, plan_id=plan, reason="a test"))
 
     def view(self) -> dict[str, Any]:

@@ -34,13 +34,13 @@ EXACT_IN_PLACE: dict[str, dict[str, Any]] = {
         "temperature": 0,
         "extra_body": {"structured_outputs": {"json": SCHEMA}, "ignore_eos": False},
     },
-    "min_tokens": {"temperature": 0, "extra_body": {"min_tokens": 120, "ignore_eos": False}},
+    "min_tokens": {"temperature": 0, "extra_body": {"min_tokens": 80, "ignore_eos": False}},
 }
 EXACT_ANYWHERE: list[dict[str, Any]] = [
     {"temperature": 0, "logprobs": 1},
     {"temperature": 0, "extra_body": {"repetition_penalty": 1.3}},
-    {"temperature": 0, "extra_body": {"min_tokens": 180, "ignore_eos": False}},
-    {"temperature": 0, "max_tokens": 250},
+    {"temperature": 0, "extra_body": {"min_tokens": 100, "ignore_eos": False}},
+    {"temperature": 0, "max_tokens": 160},
 ]
 PROMPTS = [
     "Tell me about the city of Paris.",
@@ -53,7 +53,7 @@ PROMPTS = [
 def asked(pool: Pool, prompt: str, options: dict[str, Any]) -> dict[str, Any]:
     """A batch completion, without what differs from request to request."""
     extra = {"service_tier": "flex", "ignore_eos": True, **options.get("extra_body", {})}
-    settings = {"max_tokens": 200, **options, "extra_body": extra}
+    settings = {"max_tokens": 120, **options, "extra_body": extra}
     answer = pool.openai.completions.create(model="exact", prompt=prompt, **settings)
     said: dict[str, Any] = answer.choices[0].model_dump()
     usage = answer.usage

@@ -9,6 +9,7 @@ from tests.fakes.host import fake_fleet
 from turntable.demo.observation import NotObserved, Observation
 from turntable.demo.outside import Outside
 from turntable.demo.show import as_table, run_step, steps
+from turntable.gateway import GatewayUnreachable
 
 
 @pytest.fixture
@@ -61,9 +62,26 @@ def test_an_instance_that_is_away_is_something_missing(outside: Outside) -> None
 
 def test_what_is_found_is_returned(outside: Outside) -> None:
     answers = iter([None, 7])
-    assert outside.wait_for("seven", lambda: next(answers), timeout_s=10) == 7
+    assert outside.wait_for("seven", lambda: next(answers), timeout_s=60) == 7
     with pytest.raises(NotObserved):
         outside.wait_for("nothing", lambda: None, timeout_s=0.0)
+
+
+def test_a_part_that_does_not_answer_for_once_is_asked_again(outside: Outside) -> None:
+    answers = iter([GatewayUnreachable("away", where="there", fix="wait"), 7])
+
+    def look() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert outside.wait_for("seven", look, timeout_s=60) == 7
+
+
+def test_waiting_in_vain_says_what_was_wrong_last(outside: Outside) -> None:
+    with pytest.raises(NotObserved, match="the gateway does not answer"):
+        outside.wait_for("a host", outside.hosts, timeout_s=0.0)
 
 
 def test_what_is_shown_of_a_traffic_shift_is_what_the_fleet_does() -> None:
