@@ -190,9 +190,9 @@ class Pool:
         page = f"http://{settings.address}:{settings.port}/metrics"
         return int(_total(page, "turntable_evictions_total"))
 
-    def gateway_metric(self, name: str) -> float:
-        """A counter of the gateway, over all models and classes."""
-        return _total(f"{self.url}/metrics", name)
+    def gateway_metric(self, name: str, **labels: str) -> float:
+        """A counter of the gateway, over all that have these labels."""
+        return _total(f"{self.url}/metrics", name, labels)
 
     def _start(self, name: str, module: str, *arguments: str) -> None:
         log = (self.state.logs / f"{name}.log").open("ab")
@@ -243,10 +243,10 @@ def _get(url: str) -> httpx.Response:
     return httpx.get(url, timeout=60, trust_env=False)
 
 
-def _total(page: str, name: str) -> float:
+def _total(page: str, name: str, labels: dict[str, str] | None = None) -> float:
     return sum(
         sample.value
         for family in text_string_to_metric_families(_get(page).text)
         for sample in family.samples
-        if sample.name == name
+        if sample.name == name and sample.labels.items() >= (labels or {}).items()
     )
