@@ -164,8 +164,7 @@ class Pool:
     def swap(self, host: str, model: str) -> SwapReport:
         """Change a host's awake model as the control plane would, and wait for it."""
         with self.host(host) as client:
-            alive = [h.name for h in self.fleet.hosts if self._runs(h.name)]
-            plan = max(self.state_of(name).plan_id for name in alive) + 1
+            plan = max(self.state_of(name).plan_id for name in self._alive()) + 1
             return client.swap(SwapCommand(model=model, plan_id=plan, reason="a test"))
 
     def view(self) -> dict[str, Any]:
@@ -179,9 +178,9 @@ class Pool:
 
     def host_running(self, request_class: str) -> str | None:
         """A host that runs a request of the class now, by its own word."""
-        for host in self.fleet.hosts:
-            if getattr(self.state_of(host.name).running, request_class):
-                return host.name
+        for name in self._alive():
+            if getattr(self.state_of(name).running, request_class):
+                return name
         return None
 
     def evictions(self, name: str) -> int:
@@ -208,6 +207,10 @@ class Pool:
     def _runs(self, name: str) -> bool:
         process = self._processes.get(name)
         return process is not None and process.poll() is None
+
+    def _alive(self) -> list[str]:
+        """The hosts that nobody has killed."""
+        return [host.name for host in self.fleet.hosts if self._runs(host.name)]
 
     def _give_back(self, host: str) -> None:
         state = self.state_of(host)
