@@ -11,7 +11,7 @@ import polars
 from turntable.demo.observation import NotObserved, Observation
 from turntable.demo.outside import Outside
 
-_ROWS = (40, 160, 640)
+ROWS = (40, 160, 640)
 """Of the batch; of a larger one, where the smaller had ended before an interactive request came."""
 _ROW_TOKENS = 160
 _INTERACTIVE = 6
@@ -51,7 +51,7 @@ SELECT median(ttft_s) AS p50, max(ttft_s) AS worst FROM requests
 WHERE request_class = 'interactive' AND model = $model AND arrived_at > $since"""
 
 
-class _Batch(NamedTuple):
+class Batch(NamedTuple):
     """A launched partition."""
 
     model: str
@@ -63,7 +63,7 @@ class _Batch(NamedTuple):
 
 def show_batch(outside: Outside, observation: Observation) -> None:
     """Launch one day's partition by GraphQL, and chat while it runs."""
-    batch = _launched_and_evicted(outside)
+    batch = launched_and_evicted(outside)
     run = _await_run(outside, batch)
     observation.expect(
         run["status"] == "SUCCESS",
@@ -74,10 +74,10 @@ def show_batch(outside: Outside, observation: Observation) -> None:
     _expect_rows(outside, observation, batch)
 
 
-def _launched_and_evicted(outside: Outside) -> _Batch:
+def launched_and_evicted(outside: Outside) -> Batch:
     """A batch that had to make room for interactive requests, or the largest that did not."""
     model = outside.fleet.models[0].name
-    for rows in _ROWS:
+    for rows in ROWS:
         batch = _launched(outside, model, rows)
         outside.wait_for(
             f"the batch to fill {model}'s slots and to generate",
@@ -93,14 +93,14 @@ def _launched_and_evicted(outside: Outside) -> _Batch:
     return batch
 
 
-def _launched(outside: Outside, model: str, rows: int) -> _Batch:
+def _launched(outside: Outside, model: str, rows: int) -> Batch:
     day = _free_day(outside)
     _write_prompts(outside, day, model, rows)
     since = time.time()
-    return _Batch(model, day, rows, _launch(outside, day), since)
+    return Batch(model, day, rows, _launch(outside, day), since)
 
 
-def _generated_or_ended(outside: Outside, batch: _Batch) -> bool | None:
+def _generated_or_ended(outside: Outside, batch: Batch) -> bool | None:
     generated = _generated(outside, batch) >= _TOKENS_BEFORE_CHAT
     return generated or _ended_run(outside, batch) is not None or None
 
@@ -146,7 +146,7 @@ def _launch(outside: Outside, day: str) -> str:
     return run_id
 
 
-def _generated(outside: Outside, batch: _Batch) -> int:
+def _generated(outside: Outside, batch: Batch) -> int:
     """Tokens generated while more batch requests ran than may run beside interactive ones."""
     cap = outside.fleet.model(batch.model).interactive_cap
     tokens: int = outside.sql(_GENERATED, model=batch.model, cap=cap, since=batch.since).item()
@@ -168,27 +168,27 @@ def _chat(outside: Outside, model: str) -> None:
         list(pool.map(ask, range(_INTERACTIVE)))
 
 
-def _await_run(outside: Outside, batch: _Batch) -> dict[str, Any]:
+def _await_run(outside: Outside, batch: Batch) -> dict[str, Any]:
     return outside.wait_for("the end of the batch run", lambda: _ended_run(outside, batch), _RUN_S)
 
 
-def _ended_run(outside: Outside, batch: _Batch) -> dict[str, Any] | None:
+def _ended_run(outside: Outside, batch: Batch) -> dict[str, Any] | None:
     run: dict[str, Any] = outside.graphql(_RUN, id=batch.run_id)["runOrError"]
     return run if run.get("status") in _ENDED else None
 
 
-def _evicted(outside: Outside, batch: _Batch) -> dict[str, Any] | None:
+def _evicted(outside: Outside, batch: Batch) -> dict[str, Any] | None:
     """What the store knows of evictions that kept tokens."""
     row = outside.sql(_EVICTED, model=batch.model, since=batch.since).row(0, named=True)
     return row if row["kept_tokens"] else None
 
 
-def _resumed(outside: Outside, batch: _Batch) -> int | None:
+def _resumed(outside: Outside, batch: Batch) -> int | None:
     resumed: int = outside.sql(_RESUMED, model=batch.model, since=batch.since).item()
     return resumed or None
 
 
-def _expect_yielding(outside: Outside, observation: Observation, batch: _Batch) -> None:
+def _expect_yielding(outside: Outside, observation: Observation, batch: Batch) -> None:
     row = outside.wait_for(
         "evictions in the traffic store", lambda: _evicted(outside, batch), _RECORDED_S
     )
@@ -209,7 +209,7 @@ def _expect_yielding(outside: Outside, observation: Observation, batch: _Batch) 
         )
 
 
-def _expect_rows(outside: Outside, observation: Observation, batch: _Batch) -> None:
+def _expect_rows(outside: Outside, observation: Observation, batch: Batch) -> None:
     def checked() -> dict[str, Any] | None:
         for execution in outside.graphql(_CHECK)["assetCheckExecutions"]:
             if execution["runId"] == batch.run_id and execution["evaluation"]:

@@ -23,7 +23,9 @@ SELECT max(attempts) FROM requests
 WHERE request_class = 'interactive' AND model = $model AND arrived_at > $since"""
 
 
-class _Stream(NamedTuple):
+class Stream(NamedTuple):
+    """A stream that was read to its end."""
+
     text: str
     longest_gap_s: float
     """The longest pause between two pieces of it."""
@@ -48,7 +50,7 @@ def show_failover(outside: Outside, observation: Observation) -> None:
     observation.note(f"{killed} was restarted by the supervisor and serves again")
 
 
-def _disturbed(outside: Outside, model: str) -> tuple[str, _Stream]:
+def _disturbed(outside: Outside, model: str) -> tuple[str, Stream]:
     """A host, and the stream that it ran when it was killed.
 
     Who is slow to kill may find the stream at its end already: then it is tried again.
@@ -71,7 +73,7 @@ def _exact_model(outside: Outside) -> str:
     return outside.fleet.models[0].name
 
 
-def _stream(outside: Outside, model: str, on_middle: Callable[[], None] = lambda: None) -> _Stream:
+def _stream(outside: Outside, model: str, on_middle: Callable[[], None] = lambda: None) -> Stream:
     """One stream, read to its end; `on_middle` is called when its first pieces have come."""
     outside.say(f"streaming from {model}")
     pieces: list[str] = []
@@ -93,7 +95,7 @@ def _stream(outside: Outside, model: str, on_middle: Callable[[], None] = lambda
             last_at = time.monotonic()
             if len(pieces) == _KILL_AFTER:
                 on_middle()
-    return _Stream("".join(pieces), longest_s)
+    return Stream("".join(pieces), longest_s)
 
 
 def _kill(outside: Outside, model: str, killed: list[str]) -> None:
