@@ -21,11 +21,11 @@ def gateway_url(fleet: Fleet) -> str:
     return f"http://{fleet.gateway.address}:{fleet.gateway.port}"
 
 
-def fetch_fleet(fleet: Fleet) -> dict[str, Any]:
+def fetch_fleet(fleet: Fleet, *, answer_s: float = _ANSWER_S) -> dict[str, Any]:
     """Hosts and models as the gateway sees them now. Raises GatewayUnreachable."""
     url = f"{gateway_url(fleet)}/fleet"
     try:
-        answer = httpx.get(url, timeout=_ANSWER_S, trust_env=False)
+        answer = httpx.get(url, timeout=answer_s, trust_env=False)
         content: dict[str, Any] = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         raise GatewayUnreachable(

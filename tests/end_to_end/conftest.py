@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from serving.config import StateFolder
-from tests.end_to_end.pool import Pool, until
+from tests.end_to_end.pool import Pool
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +25,6 @@ def running_pool(
 
 @pytest.fixture
 def pool(running_pool: Pool) -> Pool:
-    """The pool, with both hosts serving `exact`."""
-    for host in running_pool.fleet.hosts:
-        if running_pool.host(host.name).state().awake_model != "exact":
-            running_pool.swap(host.name, "exact")
-    until(lambda: running_pool.replicas("exact") == 2, "the gateway sees both replicas")
+    """The pool, with both hosts serving `exact`, whatever the test before has left."""
+    running_pool.restore()
     return running_pool

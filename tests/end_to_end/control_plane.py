@@ -12,7 +12,7 @@ import time
 from benchmarks.batch.processes import batch_runs
 from orchestration.allocation.operators.override_record import OverrideRecord
 from orchestration.allocation.operators.overrides import Freeze
-from tests.end_to_end.pool import Pool, until
+from tests.end_to_end.pool import Pool
 from turntable.supervision.preparation import prepare_instance
 from turntable.supervision.programs import environment, programs
 
@@ -55,13 +55,18 @@ class ControlPlane:
         now = time.time()
         OverrideRecord.of(self._pool.state).release(None, now=now)
 
-    def kill_batch_run(self) -> None:
-        """End the process of the batch run that goes on, as the kernel would for lack of memory."""
+    def kill_batch_run(self) -> bool:
+        """End the process of a batch run, as the kernel would for lack of memory; if one goes on.
+
+        Fails when the code server or the daemon has ended.
+        """
+        for name, process in self._processes.items():
+            assert process.poll() is None, f"{name} ended with {process.returncode}"
         code_server = self._processes[_CODE_SERVER]
-        (pid,) = until(
-            lambda: batch_runs(code_server.pid, self._pool.state), "a run works on the batch"
-        )
-        os.kill(pid, signal.SIGKILL)
+        pids = batch_runs(code_server.pid, self._pool.state)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return bool(pids)
 
     def _start(self, name: str, command: tuple[str, ...]) -> None:
         log = (self._pool.state.logs / f"{name}.log").open("ab")

@@ -19,14 +19,20 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder, load_fleet
-from serving.wire import SwapCommand, SwapReport
+from serving.wire import ClassCounts, Grant, HostState, SwapCommand, SwapReport
 from tests.ports import free_ports
 
-START_LIMIT_S = 300.0
+LIMIT_S = 300.0
+"""Of one wait; well below the time that a test may take, so that what fails is the wait."""
+TEST_LIMIT_S = 900.0
+REQUEST_LIMIT_S = 300.0
 
 
-def until(condition: Callable[[], Any], what: str, limit_s: float = START_LIMIT_S) -> Any:
-    """The first truthy value of `condition`, which is asked every tenth of a second."""
+def until(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
+    """The first truthy value of `condition`, which is asked every tenth of a second.
+
+    For what stays once it is there. What passes by itself is held open by `endless` work.
+    """
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         value = condition()
@@ -41,7 +47,7 @@ def write_fleet(folder: Path) -> Path:
     ports = free_ports(6)
     model = {"source": {"kind": "packaged"}, "dtype": "float32", "kv_cache_gib": 0.5}
     fleet = {
-        "gateway": {"port": ports[0], "replica_wait_s": 8, "resume_wait_s": 180},
+        "gateway": {"port": ports[0], "replica_wait_s": 120, "resume_wait_s": 240},
         "store": {"port": ports[1]},
         "dagster": {"port": ports[2], "code_port": ports[3]},
         "hosts": [
@@ -79,7 +85,7 @@ class Pool:
         gateway = self.fleet.gateway
         self.url = f"http://{gateway.address}:{gateway.port}"
         self.openai = openai.OpenAI(
-            base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=240
+            base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=REQUEST_LIMIT_S
         )
 
     def start(self) -> None:
@@ -87,10 +93,26 @@ class Pool:
         for host in self.fleet.hosts:
             self.start_host(host.name)
         self._start("gateway", "serving.gateway")
-        for name in [host.name for host in self.fleet.hosts]:
-            self.wait_serving(name)
-        until(self._gateway_ready, "gateway ready")
-        until(lambda: self.replicas("exact") == 2, "gateway sees both replicas")
+        self._wait_ready()
+
+    def restore(self) -> None:
+        """Whatever a test has left: both hosts serve `exact` alone, and nothing runs on them."""
+        for host in self.fleet.hosts:
+            if not self._runs(host.name):
+                self.start_host(host.name)
+        if not self._runs("gateway"):
+            self._start("gateway", "serving.gateway")
+        for host in self.fleet.hosts:
+            self.wait_serving(host.name)
+        for host in self.fleet.hosts:
+            self._give_back(host.name)
+        self._wait_ready()
+        until(self._rests, "nothing runs on the hosts")
+
+    def grant(self, host: str, *models: str) -> None:
+        """Say which models the host may have awake."""
+        with self.host(host) as client:
+            client.grant(Grant(plan_id=client.state().plan_id + 1, models=models))
 
     def start_host(self, name: str) -> None:
         """Start one engine host."""
@@ -113,6 +135,11 @@ class Pool:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise AssertionError(f"{name} did not stop when told to") from None
 
+    def state_of(self, host: str) -> HostState:
+        """The host's own word."""
+        with self.host(host) as client:
+            return client.state()
+
     def host(self, name: str) -> HostClient:
         """A client of the host's control interface."""
         settings = self.fleet.host(name)
@@ -124,19 +151,24 @@ class Pool:
         def serving() -> bool:
             if name in self._processes and self._processes[name].poll() is not None:
                 raise AssertionError(f"{name} ended; its log:\n{self._log(name)}")
-            return self.host(name).ready()
+            with self.host(name) as client:
+                return client.ready()
 
-        until(serving, f"{name} serves; its log:\n{self._log(name)}")
+        try:
+            until(serving, f"{name} serves")
+        except AssertionError as error:
+            error.add_note(f"its log:\n{self._log(name)}")
+            raise
 
     def swap(self, host: str, model: str) -> SwapReport:
         """Change a host's awake model as the control plane would, and wait for it."""
         with self.host(host) as client:
-            plan = max(self.host(h.name).state().plan_id for h in self.fleet.hosts) + 1
+            plan = max(self.state_of(name).plan_id for name in self._alive()) + 1
             return client.swap(SwapCommand(model=model, plan_id=plan, reason="a test"))
 
     def view(self) -> dict[str, Any]:
         """What the gateway sees of the pool."""
-        view: dict[str, Any] = httpx.get(f"{self.url}/fleet").json()
+        view: dict[str, Any] = _get(f"{self.url}/fleet").json()
         return view
 
     def replicas(self, model: str) -> int:
@@ -145,15 +177,10 @@ class Pool:
 
     def host_running(self, request_class: str) -> str | None:
         """A host that runs a request of the class now, by its own word."""
-        for host in self.fleet.hosts:
-            if getattr(self.host(host.name).state().running, request_class):
-                return host.name
+        for name in self._alive():
+            if getattr(self.state_of(name).running, request_class):
+                return name
         return None
-
-    def running(self, request_class: str) -> int:
-        """Requests of the class that have a slot, by the hosts' own word."""
-        states = [self.host(host.name).state() for host in self.fleet.hosts]
-        return sum(getattr(state.running, request_class) for state in states)
 
     def evictions(self, name: str) -> int:
         """How many requests the host has evicted to make room, since it started."""
@@ -161,9 +188,9 @@ class Pool:
         page = f"http://{settings.address}:{settings.port}/metrics"
         return int(_total(page, "turntable_evictions_total"))
 
-    def gateway_metric(self, name: str) -> float:
-        """A counter of the gateway, over all models and classes."""
-        return _total(f"{self.url}/metrics", name)
+    def gateway_metric(self, name: str, **labels: str) -> float:
+        """A counter of the gateway, over all that have these labels."""
+        return _total(f"{self.url}/metrics", name, labels)
 
     def _start(self, name: str, module: str, *arguments: str) -> None:
         log = (self.state.logs / f"{name}.log").open("ab")
@@ -176,9 +203,36 @@ class Pool:
             env={**os.environ, "VLLM_CONFIGURE_LOGGING": "0", "VLLM_NO_USAGE_STATS": "1"},
         )
 
+    def _runs(self, name: str) -> bool:
+        process = self._processes.get(name)
+        return process is not None and process.poll() is None
+
+    def _alive(self) -> list[str]:
+        """The hosts that nobody has killed."""
+        return [host.name for host in self.fleet.hosts if self._runs(host.name)]
+
+    def _give_back(self, host: str) -> None:
+        state = self.state_of(host)
+        if len(state.grant) > 1:
+            self.grant(host, "exact")
+        if state.awake_model != "exact":
+            assert self.swap(host, "exact").outcome == "committed"
+
+    def _wait_ready(self) -> None:
+        for host in self.fleet.hosts:
+            self.wait_serving(host.name)
+        until(self._gateway_ready, "the gateway is ready")
+        until(lambda: self.replicas("exact") == 2, "the gateway sees both replicas")
+
+    def _rests(self) -> bool:
+        states = [self.state_of(host.name) for host in self.fleet.hosts]
+        return not any(
+            s.held or s.running != ClassCounts() or s.waiting != ClassCounts() for s in states
+        )
+
     def _gateway_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/ready").status_code == 200
+            return _get(f"{self.url}/ready").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -187,10 +241,14 @@ class Pool:
         return path.read_text()[-4000:] if path.exists() else "(none)"
 
 
-def _total(page: str, name: str) -> float:
+def _get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=60, trust_env=False)
+
+
+def _total(page: str, name: str, labels: dict[str, str] | None = None) -> float:
     return sum(
         sample.value
-        for family in text_string_to_metric_families(httpx.get(page).text)
+        for family in text_string_to_metric_families(_get(page).text)
         for sample in family.samples
-        if sample.name == name
+        if sample.name == name and sample.labels.items() >= (labels or {}).items()
     )

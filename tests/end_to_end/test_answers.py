@@ -6,9 +6,9 @@ import httpx
 import openai
 import pytest
 
-from tests.end_to_end.pool import Pool
+from tests.end_to_end.pool import REQUEST_LIMIT_S, TEST_LIMIT_S, Pool
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(TEST_LIMIT_S)]
 
 CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -24,7 +24,8 @@ def test_a_question_gets_a_sensible_answer(pool: Pool) -> None:
 
 
 def test_a_stream_says_the_same_as_one_answer(pool: Pool) -> None:
-    ask = {"model": "exact", "messages": CAPITAL, "max_tokens": 24, "temperature": 0}
+    ask = {"model": "exact", "messages": CAPITAL, "max_tokens": 40, "temperature": 0}
+    ask["extra_body"] = {"ignore_eos": True}
     whole = pool.openai.chat.completions.create(**ask).choices[0].message.content
     chunks = list(pool.openai.chat.completions.create(**ask, stream=True))
     pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
@@ -111,11 +112,13 @@ def test_every_api_answers(pool: Pool) -> None:
     message = httpx.post(
         f"{pool.url}/v1/messages",
         json={"model": "exact", "max_tokens": 24, "temperature": 0, "messages": CAPITAL},
-        timeout=120,
+        timeout=REQUEST_LIMIT_S,
     ).json()
     assert "Paris" in message["content"][0]["text"]
     tokens = httpx.post(
-        f"{pool.url}/tokenize", json={"model": "exact", "prompt": "One, two"}, timeout=60
+        f"{pool.url}/tokenize",
+        json={"model": "exact", "prompt": "One, two"},
+        timeout=REQUEST_LIMIT_S,
     ).json()
     assert tokens["count"] == len(tokens["tokens"]) > 0
     assert {model.id for model in pool.openai.models.list()} == {
@@ -128,7 +131,12 @@ def test_every_api_answers(pool: Pool) -> None:
 def test_a_model_without_a_replica_is_answered_503_after_a_bounded_wait(pool: Pool) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         pool.openai.chat.completions.create(
-            model="asleep-everywhere", messages=CAPITAL, max_tokens=4, stream=True
+            model="asleep-everywhere",
+            messages=CAPITAL,
+            max_tokens=4,
+            stream=True,
+            service_tier="flex",
+            extra_headers={"x-turntable-wait-s": "1"},
         )
     assert caught.value.status_code == 503
     assert int(caught.value.response.headers["retry-after"]) > 0
@@ -140,6 +148,8 @@ def test_an_unknown_model_is_404_and_nonsense_is_400(pool: Pool) -> None:
         pool.openai.chat.completions.create(model="nobody", messages=CAPITAL)
     with pytest.raises(openai.BadRequestError):
         pool.openai.chat.completions.create(model="exact", messages=CAPITAL, temperature=-1)
-    answer = httpx.post(f"{pool.url}/v1/chat/completions", content=b"{not json")
+    answer = httpx.post(
+        f"{pool.url}/v1/chat/completions", content=b"{not json", timeout=REQUEST_LIMIT_S
+    )
     assert answer.status_code == 400
     assert answer.json()["error"]["message"]

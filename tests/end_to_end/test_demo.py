@@ -17,7 +17,7 @@ from turntable.supervision.programs import repository
 
 pytestmark = pytest.mark.vllm
 
-LIMIT_S = 900
+LIMIT_S = 1500
 
 
 def default_fleet_on_free_ports(folder: Path) -> Path:

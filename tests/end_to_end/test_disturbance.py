@@ -1,12 +1,14 @@
 """Generations that are disturbed end with the very tokens of undisturbed ones (float32, greedy)."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from tests.end_to_end.pool import Pool, until
+from tests.end_to_end.endless import at_once, endless
+from tests.end_to_end.pool import TEST_LIMIT_S, Pool, until
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(TEST_LIMIT_S)]
 
 PROMPTS = [
     "Explain how a bicycle stays upright.",
@@ -19,6 +21,12 @@ PROMPTS = [
     "Write a letter to an old friend.",
 ]
 TOKENS = 80
+LONG_TOKENS = 160
+ROUNDS = 10
+"""A host is taken away from work that goes on again and again; it may be just between two."""
+RESUMES = "turntable_gateway_resumes_total"
+
+Ask = Callable[[], str]
 
 
 def text(pool: Pool, prompt: str, tier: str = "default", tokens: int = TOKENS) -> str:
@@ -29,26 +37,57 @@ def text(pool: Pool, prompt: str, tier: str = "default", tokens: int = TOKENS) -
         temperature=0,
         extra_body={"service_tier": tier, "ignore_eos": True},
     )
+    assert answer.usage is not None
     assert answer.usage.completion_tokens == tokens
     return answer.choices[0].text
 
 
-def evictions(pool: Pool) -> int:
-    """Evictions by the hosts' own counters."""
-    return sum(pool.evictions(host.name) for host in pool.fleet.hosts)
+def streamed(pool: Pool, prompt: str) -> str:
+    stream = pool.openai.completions.create(
+        model="exact",
+        prompt=prompt,
+        max_tokens=LONG_TOKENS,
+        temperature=0,
+        stream=True,
+        extra_body={"ignore_eos": True},
+    )
+    return "".join(chunk.choices[0].text for chunk in stream if chunk.choices)
+
+
+def disturbed(pool: Pool, asks: list[Ask], take_away: Callable[[str], None]) -> list[list[str]]:
+    """Answers to `asks`, of which at least one was resumed: the host it ran on was taken away."""
+    answers: list[list[str]] = [[] for _ in asks]
+    before = pool.gateway_metric(RESUMES)
+    for _ in range(ROUNDS):
+        with endless(*asks) as work:
+            host = work.until(lambda: pool.host_running("interactive"), "a host runs some of it")
+            take_away(host)
+        for all_rounds, this_round in zip(answers, work.answers, strict=True):
+            all_rounds += this_round
+        if pool.gateway_metric(RESUMES) > before:
+            return answers
+        pool.restore()
+    raise AssertionError(f"nothing was resumed in {ROUNDS} rounds")
+
+
+def the_same(answers: list[list[str]], undisturbed: list[str]) -> bool:
+    """Whether each was answered, and every time as if undisturbed."""
+    return [set(each) for each in answers] == [{each} for each in undisturbed]
 
 
 def test_evicted_batch_requests_resume_and_say_the_same(pool: Pool) -> None:
-    undisturbed = [text(pool, prompt, "flex") for prompt in PROMPTS]
-    before = evictions(pool)
-    with ThreadPoolExecutor(16) as threads:
-        batch = [threads.submit(text, pool, prompt, "flex") for prompt in PROMPTS]
-        until(lambda: pool.running("batch") == 8, "every slot runs batch work")
-        interactive = [threads.submit(text, pool, "Hello there.", tokens=40) for _ in range(4)]
-        assert len({future.result() for future in interactive}) == 1
-        disturbed = [future.result() for future in batch]
-    assert evictions(pool) > before
-    assert disturbed == undisturbed
+    asks = [partial(text, pool, prompt, "flex") for prompt in PROMPTS]
+    undisturbed = at_once(*asks)
+    chat = partial(text, pool, "Hello there.", tokens=20)
+    before = {host.name: pool.evictions(host.name) for host in pool.fleet.hosts}
+
+    def both_evicted() -> bool:
+        return all(pool.evictions(host) > count for host, count in before.items())
+
+    with endless(*asks) as batch, endless(*[chat] * 4) as chats:
+        chats.until(lambda: batch.goes_on() and both_evicted(), "both hosts evict batch work")
+    assert the_same(batch.answers, undisturbed)
+    assert len({said for each in chats.answers for said in each}) == 1
 
 
 def test_a_hotswap_round_trip_gives_the_same_tokens(pool: Pool) -> None:
@@ -67,36 +106,17 @@ def test_a_hotswap_round_trip_gives_the_same_tokens(pool: Pool) -> None:
     assert text(pool, PROMPTS[0]) == before
 
 
-def test_a_generation_survives_a_hotswap_of_its_host(pool: Pool) -> None:
-    undisturbed = text(pool, PROMPTS[1])
-    with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(text, pool, PROMPTS[1])
-        host = until(lambda: pool.host_running("interactive"), "a host runs it")
-        report = pool.swap(host, "other")
-        assert report.outcome == "committed"
-        assert future.result() == undisturbed
+def test_generations_survive_a_hotswap_of_their_host(pool: Pool) -> None:
+    def swap_away(host: str) -> None:
+        assert pool.swap(host, "other").outcome == "committed"
+
+    asks = [partial(text, pool, prompt, tokens=LONG_TOKENS) for prompt in PROMPTS[:2]]
+    undisturbed = at_once(*asks)
+    assert the_same(disturbed(pool, asks, swap_away), undisturbed)
 
 
-def test_a_stream_survives_the_death_of_its_host(pool: Pool) -> None:
-    undisturbed = text(pool, PROMPTS[2], tokens=120)
-    stream = pool.openai.completions.create(
-        model="exact",
-        prompt=PROMPTS[2],
-        max_tokens=120,
-        temperature=0,
-        stream=True,
-        extra_body={"ignore_eos": True},
-    )
-    received = ""
-    killed = None
-    for chunk in stream:
-        received += chunk.choices[0].text if chunk.choices else ""
-        if killed is None and len(received) > 20:
-            killed = pool.host_running("interactive")
-            assert killed is not None
-            pool.kill_host(killed)
-    assert killed is not None
-    assert received == undisturbed
-    pool.start_host(killed)
-    pool.wait_serving(killed)
-    until(lambda: pool.replicas("exact") == 2, "the gateway sees the host again")
+def test_streams_survive_the_death_of_their_host(pool: Pool) -> None:
+    asks = [partial(streamed, pool, prompt) for prompt in PROMPTS[2:4]]
+    undisturbed = at_once(*asks)
+    assert the_same(disturbed(pool, asks, pool.kill_host), undisturbed)
+    pool.restore()

@@ -3,15 +3,15 @@
 Whatever their sampling: held, they go on where they were; moved, they are computed again elsewhere.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.pool import Pool, until
+from tests.end_to_end.endless import at_once, endless
+from tests.end_to_end.pool import TEST_LIMIT_S, Pool, until
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(TEST_LIMIT_S)]
 
 SCHEMA = {
     "type": "object",
@@ -34,16 +34,14 @@ EXACT_IN_PLACE: dict[str, dict[str, Any]] = {
         "temperature": 0,
         "extra_body": {"structured_outputs": {"json": SCHEMA}, "ignore_eos": False},
     },
-    "min_tokens": {"temperature": 0, "extra_body": {"min_tokens": 120, "ignore_eos": False}},
+    "min_tokens": {"temperature": 0, "extra_body": {"min_tokens": 80, "ignore_eos": False}},
 }
 EXACT_ANYWHERE: list[dict[str, Any]] = [
     {"temperature": 0, "logprobs": 1},
     {"temperature": 0, "extra_body": {"repetition_penalty": 1.3}},
-    {"temperature": 0, "extra_body": {"min_tokens": 180, "ignore_eos": False}},
-    {"temperature": 0, "max_tokens": 250},
+    {"temperature": 0, "extra_body": {"min_tokens": 100, "ignore_eos": False}},
+    {"temperature": 0, "max_tokens": 160},
 ]
-ROUNDS = 10
-"""Whether a held generation moves depends on how soon its slot is free again."""
 PROMPTS = [
     "Tell me about the city of Paris.",
     "Describe how bread is made.",
@@ -55,7 +53,7 @@ PROMPTS = [
 def asked(pool: Pool, prompt: str, options: dict[str, Any]) -> dict[str, Any]:
     """A batch completion, without what differs from request to request."""
     extra = {"service_tier": "flex", "ignore_eos": True, **options.get("extra_body", {})}
-    settings = {"max_tokens": 200, **options, "extra_body": extra}
+    settings = {"max_tokens": 120, **options, "extra_body": extra}
     answer = pool.openai.completions.create(model="exact", prompt=prompt, **settings)
     said: dict[str, Any] = answer.choices[0].model_dump()
     usage = answer.usage
@@ -78,48 +76,36 @@ def chat(pool: Pool, tokens: int) -> None:
 
 
 def beside_chats(
-    pool: Pool,
-    work: list[tuple[str, dict[str, Any]]],
-    chat_tokens: int,
-    enough: Callable[[], bool],
-) -> list[dict[str, Any]]:
-    """Answers to `work`, with chat after chat until `enough`."""
-    with ThreadPoolExecutor(6) as threads:
-        batch = [threads.submit(asked, pool, *each) for each in work]
-        until(lambda: pool.running("batch") or batch[0].done(), "some of it runs")
-        while not (enough() or all(future.done() for future in batch)):
-            chat(pool, chat_tokens)
-        return [future.result() for future in batch]
-
-
-def disturbed(
     pool: Pool, work: list[tuple[str, dict[str, Any]]], metric: str, *, chat_tokens: int
-) -> Iterator[list[dict[str, Any]]]:
-    """Answers to `work` beside chats, asked anew until `metric` has grown, or ROUNDS times."""
+) -> list[list[dict[str, Any]]]:
+    """Answers to `work`, asked again and again beside chat after chat until `metric` has grown."""
     before = pool.gateway_metric(metric)
-    for _ in range(ROUNDS):
-        yield beside_chats(pool, work, chat_tokens, lambda: pool.gateway_metric(metric) > before)
-        if pool.gateway_metric(metric) > before:
-            return
-    raise AssertionError(f"{metric} did not grow in {ROUNDS} rounds")
+    asks = [partial(asked, pool, *each) for each in work]
+    with endless(*asks) as batch, endless(partial(chat, pool, chat_tokens)) as chats:
+        chats.until(
+            lambda: batch.goes_on() and pool.gateway_metric(metric) > before, f"{metric} grows"
+        )
+    return batch.answers
 
 
 def test_held_generations_go_on_exactly_where_they_were(pool: Pool) -> None:
     assert pool.swap("host-1", "other").outcome == "committed"
     until(lambda: pool.replicas("exact") == 1, "one replica of exact is left")
     work = list(zip(PROMPTS, EXACT_IN_PLACE.values(), strict=True))
-    undisturbed = [asked(pool, prompt, options) for prompt, options in work]
+    undisturbed = at_once(*(partial(asked, pool, *each) for each in work))
     resumes = pool.gateway_metric("turntable_gateway_resumes_total")
-    for answers in disturbed(pool, work, "turntable_gateway_held_seconds_total", chat_tokens=20):
-        assert answers == undisturbed
+    answers = beside_chats(pool, work, "turntable_gateway_held_seconds_total", chat_tokens=20)
+    for each, expected in zip(answers, undisturbed, strict=True):
+        assert each == [expected] * len(each) != []
     assert pool.gateway_metric("turntable_gateway_resumes_total") == resumes
 
 
 def test_a_held_generation_goes_to_a_free_slot_elsewhere_and_says_the_same(pool: Pool) -> None:
     work = list(zip(PROMPTS, EXACT_ANYWHERE, strict=True))
-    undisturbed = [asked(pool, prompt, options) for prompt, options in work]
+    undisturbed = at_once(*(partial(asked, pool, *each) for each in work))
     late = undisturbed[-1]["text"][-60:-40]
     work[-1] = (PROMPTS[-1], {**EXACT_ANYWHERE[-1], "stop": [late]})
     undisturbed[-1] = asked(pool, *work[-1])
-    for answers in disturbed(pool, work, "turntable_gateway_resumes_total", chat_tokens=80):
-        assert answers == undisturbed
+    answers = beside_chats(pool, work, "turntable_gateway_resumes_total", chat_tokens=80)
+    for each, expected in zip(answers, undisturbed, strict=True):
+        assert each == [expected] * len(each) != []

@@ -1,5 +1,6 @@
 """A real engine host over real vLLM engines on the packaged model."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from serving.weights.locks import try_exclusive
 from serving.wire import Failed, Finished, Held, Released, Tokens
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import wait_until
-from tests.fakes.real_host import RealHost, real_host
+from tests.fakes.real_host import STOP_LIMIT_S, RealHost, real_host
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 MIB = 1024**2
 PROMPT = [504, 3575, 282, 4649, 314]  # "The capital of France is"
+ENDLESS_TOKENS = 1000
+"""It goes on until it is cut off: many times longer than anything that it is to outlast."""
+ROUNDS = 10
+"""However many tokens: whoever is held up for long enough finds it ended, and tries again."""
 LIMITS = {
     "max_model_len": 1024,
     "kv_cache_gib": 0.5,
@@ -44,6 +49,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
 
 @pytest.fixture
 def exact(host: RealHost) -> RealHost:
+    host.until_ready()
     if host.state().awake_model != "exact":
         assert host.swap("exact").outcome == "committed"
     return host
@@ -88,24 +94,35 @@ def test_a_host_holds_the_checkpoint_of_its_engines(exact: RealHost) -> None:
         assert not free
 
 
+def cut_off(reader: Reader) -> list[int]:
+    """Hang up, unless it has ended meanwhile; the tokens that came."""
+    with contextlib.suppress(OSError):
+        reader.hang_up()
+    return reader.tokens
+
+
 def test_a_held_generation_goes_on_where_it_was(exact: RealHost) -> None:
-    undisturbed = read(exact, "u", max_tokens=200)
-    undisturbed.end()
-    batch = read(exact, "b", max_tokens=200, request_class="batch")
-    batch.until(lambda r: len(r.tokens) >= 10)
-    read(exact, "i", max_tokens=4).end()
-    assert batch.end() == Finished("length")
+    for number in range(ROUNDS):
+        batch = read(exact, f"b{number}", max_tokens=ENDLESS_TOKENS, request_class="batch")
+        batch.until(lambda r: len(r.tokens) >= 10)
+        read(exact, f"i{number}", max_tokens=4).end()
+        batch.until(lambda r: Released() in r.frames or r.ended)
+        if Released() in batch.frames:
+            break
+    batch.until(lambda r: isinstance(r.frames[-1], Tokens | Finished))
+    tokens = cut_off(batch)
     assert [f for f in batch.frames if isinstance(f, Held | Released)] == [Held(), Released()]
-    assert batch.tokens == undisturbed.tokens
+    undisturbed = read(exact, "u", max_tokens=len(tokens))
+    undisturbed.end()
+    assert tokens == undisturbed.tokens
 
 
 def test_a_generation_cut_off_resumes_to_the_same_tokens(exact: RealHost) -> None:
-    undisturbed = read(exact, "u", max_tokens=200)
+    undisturbed = read(exact, "u", max_tokens=100)
     undisturbed.end()
-    cut = read(exact, "b", max_tokens=200, request_class="batch")
-    cut.until(lambda r: len(r.tokens) >= 10).hang_up()
-    first = cut.tokens[:10]
-    resumed = read(exact, "b", max_tokens=200, request_class="batch", resumed_token_ids=first)
+    cut = read(exact, "b", max_tokens=ENDLESS_TOKENS, request_class="batch")
+    first = cut_off(cut.until(lambda r: len(r.tokens) >= 10))[:10]
+    resumed = read(exact, "b", max_tokens=100, request_class="batch", resumed_token_ids=first)
     assert resumed.end() == Finished("length")
     assert first + resumed.tokens == undisturbed.tokens
 
@@ -157,9 +174,9 @@ def test_a_request_longer_than_the_context_is_refused_for_good(exact: RealHost) 
 def test_an_engine_that_is_killed_fails_its_work_retryably_and_comes_back(
     exact: RealHost,
 ) -> None:
-    reader = read(exact, "r", max_tokens=900)
-    reader.until(lambda r: len(r.tokens) >= 5)
     before = exact.engines()
+    reader = read(exact, "r", max_tokens=ENDLESS_TOKENS)
+    reader.until(lambda r: len(r.tokens) >= 5)
     before[0].kill()
     frame = reader.end()
     assert isinstance(frame, Failed)
@@ -177,6 +194,6 @@ def test_no_process_is_left_when_one_of_the_host_is_killed(tmp_path: Path, victi
         main, _warm, host_process = host.processes()[:3]
         killed: psutil.Process = main if victim == "main" else host_process
         killed.kill()
-        host.process.wait(30)
+        host.process.wait(STOP_LIMIT_S)
         wait_until(host.ended)
         assert host.process.returncode != 0

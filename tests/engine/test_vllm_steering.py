@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from asyncio import Task
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,9 +13,14 @@ from serving.engine.protocol import EngineFailed, Steering
 from serving.engine.vllm.engine import VllmEngine
 from tests.fakes.real_engine import Generation, real_engine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 SLOTS = 3
+ROUNDS = 20
 PROMPT = [504, 3575, 282, 4649, 314]
 # Eight blocks of 128 tokens: three prompts of 200 take six.
 KV_CACHE_GIB = 0.05
@@ -35,17 +41,37 @@ async def undisturbed(engine: VllmEngine, prompt: list[int], count: int) -> list
     return await Generation(engine, "undisturbed", prompt, max_tokens=count).end()
 
 
+async def held_in_their_middle(
+    engine: VllmEngine, prompts: list[list[int]], count: int
+) -> tuple[list[Generation], list[Task[list[int]]]]:
+    """Batch generations of `count` tokens, all held after a few, and the tasks that read them.
+
+    One of them may have ended before it could be held: then others are tried.
+    """
+    for number in range(ROUNDS):
+        batch = [
+            Generation(engine, f"b{number}.{i}", prompt, max_tokens=count, request_class="batch")
+            for i, prompt in enumerate(prompts)
+        ]
+        for one in batch:
+            await one.until(2)
+        await engine.steer(Steering(held=frozenset(one.key for one in batch)))
+        # What was on its way when they were held comes still; the end of others says it is here.
+        await Generation(engine, f"i{number}.1", PROMPT, max_tokens=2).end()
+        reading = [asyncio.create_task(one.end()) for one in batch]
+        await Generation(engine, f"i{number}.2", PROMPT, max_tokens=2).end()
+        if not any(task.done() for task in reading):
+            return batch, reading
+        await engine.steer(Steering())
+        await asyncio.gather(*reading)
+    raise AssertionError(f"in {ROUNDS} rounds a generation ended before it could be held")
+
+
 async def test_a_held_generation_gets_no_token_and_then_those_of_an_undisturbed_run(
     engine: VllmEngine,
 ) -> None:
     expected = await undisturbed(engine, PROMPT, 60)
-    batch = Generation(engine, "b", PROMPT, max_tokens=60, request_class="batch")
-    await batch.until(5)
-    await engine.steer(Steering(held=frozenset({"b"})))
-    # What was on its way when it was held comes still; the end of another one says it is here.
-    await Generation(engine, "i1", PROMPT, max_tokens=2).end()
-    reading = asyncio.create_task(batch.end())
-    await Generation(engine, "i2", PROMPT, max_tokens=2).end()
+    (batch,), (reading,) = await held_in_their_middle(engine, [PROMPT], 60)
     seen = len(batch.tokens)
     await Generation(engine, "i3", PROMPT, max_tokens=80).end()
     assert len(batch.tokens) == seen < 60
@@ -57,29 +83,24 @@ async def test_interactive_work_starts_while_every_slot_is_held_and_blocks_run_o
     engine: VllmEngine,
 ) -> None:
     prompts = [long_prompt(i, 200) for i in range(SLOTS)]
-    expected = [await undisturbed(engine, prompt, 20) for prompt in prompts]
-    batch = [
-        Generation(engine, f"b{i}", prompt, max_tokens=20, request_class="batch")
-        for i, prompt in enumerate(prompts)
-    ]
-    for one in batch:
-        await one.until(3)
-    await engine.steer(Steering(held=frozenset({"b0", "b1", "b2"})))
+    expected = [await undisturbed(engine, prompt, 50) for prompt in prompts]
+    _batch, reading = await held_in_their_middle(engine, prompts, 50)
     interactive = [
         Generation(engine, f"i{i}", long_prompt(10 + i, 300), max_tokens=4) for i in range(2)
     ]
     ends = [await one.end() for one in interactive]
     assert [len(tokens) for tokens in ends] == [4, 4]
+    assert not any(task.done() for task in reading)
     await engine.steer(Steering())
-    assert [await one.end() for one in batch] == expected
+    assert await asyncio.gather(*reading) == expected
 
 
 async def test_a_held_generation_can_be_closed_and_the_engine_slept(engine: VllmEngine) -> None:
     expected = await undisturbed(engine, PROMPT, 8)
-    batch = Generation(engine, "b", PROMPT, max_tokens=400, request_class="batch")
-    await batch.until(2)
-    await engine.steer(Steering(held=frozenset({"b"})))
-    await batch.outputs.aclose()  # type: ignore[attr-defined]
+    _batch, (reading,) = await held_in_their_middle(engine, [PROMPT], 60)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
     await engine.sleep(1)
     await engine.wake()
     assert await undisturbed(engine, PROMPT, 8) == expected
@@ -102,14 +123,12 @@ async def test_batch_prompts_wait_for_their_budget(engine: VllmEngine) -> None:
 async def test_an_engine_that_dies_fails_what_it_holds_and_whoever_steers_it(
     engine: VllmEngine,
 ) -> None:
-    batch = Generation(engine, "b", PROMPT, max_tokens=400, request_class="batch")
-    await batch.until(2)
-    await engine.steer(Steering(held=frozenset({"b"})))
+    _batch, (reading,) = await held_in_their_middle(engine, [PROMPT], 60)
     (process,) = engine._processes.started
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(EngineFailed):
-        await batch.end()
+        await reading
     await engine.lost()
     with pytest.raises(EngineFailed):
         await engine.steer(Steering())

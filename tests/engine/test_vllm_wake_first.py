@@ -9,7 +9,7 @@ from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import wait_until
 from tests.fakes.real_host import RealHost, real_host
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 LIMITS = {"max_model_len": 512, "kv_cache_gib": 0.25, "slots": 2, "interactive_cap": 1}
 MODELS = [

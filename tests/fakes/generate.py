@@ -85,6 +85,11 @@ class Reader:
         """Whether it has a slot, or had one."""
         return any(isinstance(frame, Admitted) for frame in self.frames)
 
+    @property
+    def ended(self) -> bool:
+        """Whether no more frames come."""
+        return not self._thread.is_alive()
+
     def until(self, condition: Callable[["Reader"], bool]) -> "Reader":
         """Wait until the condition holds of this reader."""
         wait_until(lambda: condition(self))

@@ -39,6 +39,7 @@ class Generation:
     """One generation, read token by token or to its end."""
 
     def __init__(self, engine: VllmEngine, key: str, prompt: list[int], **fields: Any) -> None:
+        self.key = key
         request = generate_request(key, "m", prompt=prompt, **fields)
         self.outputs: AsyncIterator[EngineOutput] = engine.generate(key, request)
         self.tokens: list[int] = []

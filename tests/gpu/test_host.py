@@ -14,7 +14,7 @@ from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import wait_until
 from tests.fakes.real_host import RealHost, real_host
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]
 
 GIB = 1024**3
 LIMITS = {"max_model_len": 512, "kv_cache_gib": 1, "slots": 4, "interactive_cap": 2}

@@ -1,5 +1,7 @@
+import contextlib
 import json
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -162,17 +164,26 @@ def swap_by_hand(host: FakeHost, model: str, plan_id: int) -> SwapReport:
         return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
 
 
+@contextlib.contextmanager
+def engines_start_only_afterwards(host: FakeHost) -> Iterator[None]:
+    """No engine of the host gets ready while this is open."""
+    host.engines.start_s = 3600.0
+    try:
+        yield
+    finally:
+        host.engines.start_s = 0.0
+
+
 def test_a_hotswap_is_withdrawn_until_it_has_fenced(
     run: Run, fleet: Fleet, state: StateFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running_hosts(fleet, state) as hosts, ThreadPoolExecutor(1) as pool:
         host = hosts["host-0"]
-        host.engines.start_s = 3.0
-
-        first = pool.submit(swap_by_hand, host, "two", 1)
-        wait_until(lambda: not host.serves())
-        assert run("cancel", "--host", "host-0") == 1
-        assert "has fenced" in capsys.readouterr().err
+        with engines_start_only_afterwards(host):
+            first = pool.submit(swap_by_hand, host, "two", 1)
+            wait_until(lambda: not host.serves())
+            assert run("cancel", "--host", "host-0") == 1
+            assert "has fenced" in capsys.readouterr().err
         assert first.result().outcome == "committed"
         assert run("cancel", "--host", "host-0", "--plan", "7") == 1
         assert "no hotswap of plan 7" in capsys.readouterr().err
@@ -183,17 +194,17 @@ def test_a_hotswap_that_waits_is_cancelled(
 ) -> None:
     with running_hosts(fleet, state) as hosts, ThreadPoolExecutor(2) as pool:
         host = hosts["host-0"]
-        host.engines.start_s = 3.0
 
         def withdrawn() -> bool:
             return run("cancel", "--host", "host-0", "--plan", "2") == 0
 
-        first = pool.submit(swap_by_hand, host, "two", 1)
-        wait_until(lambda: not host.serves())
-        second = pool.submit(swap_by_hand, host, "one", 2)
-        wait_until(withdrawn)
-        assert "plan 2 is cancelled" in capsys.readouterr().out
-        assert isinstance(second.exception(), PlanRefused)
+        with engines_start_only_afterwards(host):
+            first = pool.submit(swap_by_hand, host, "two", 1)
+            wait_until(lambda: not host.serves())
+            second = pool.submit(swap_by_hand, host, "one", 2)
+            wait_until(withdrawn)
+            assert "plan 2 is cancelled" in capsys.readouterr().out
+            assert isinstance(second.exception(), PlanRefused)
         assert first.result().outcome == "committed"
 
 

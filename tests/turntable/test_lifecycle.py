@@ -14,7 +14,7 @@ from turntable.supervision import instance as record
 from turntable.supervision.leftovers import end_members, members
 from turntable.supervision.supervisord import SupervisorClient
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -154,7 +154,7 @@ def test_stop_from_elsewhere_waits_until_everything_has_ended(
     assert members(state) == []
     with pytest.raises(record.NotRunning):
         record.running_instance(state)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_a_deep_state_folder_works(tmp_path: Path, start: Start, state: StateFolder) -> None:

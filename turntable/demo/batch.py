@@ -3,18 +3,22 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import polars
 
 from turntable.demo.observation import NotObserved, Observation
 from turntable.demo.outside import Outside
 
-_ROWS = 40
+ROWS = (40, 160, 640)
+"""Of the batch; of a larger one, where the smaller had ended before an interactive request came."""
 _ROW_TOKENS = 160
 _INTERACTIVE = 6
 _TOKENS_BEFORE_CHAT = 300
+_FILLS_S = 300.0
 _RUN_S = 600.0
+_RECORDED_S = 120.0
 _FIRST_DAY = date(2026, 1, 1)
 _ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 _LAUNCH = """mutation ($tags: [ExecutionTag!]!) {
@@ -47,27 +51,58 @@ SELECT median(ttft_s) AS p50, max(ttft_s) AS worst FROM requests
 WHERE request_class = 'interactive' AND model = $model AND arrived_at > $since"""
 
 
+class Batch(NamedTuple):
+    """A launched partition."""
+
+    model: str
+    day: str
+    rows: int
+    run_id: str
+    since: float
+
+
 def show_batch(outside: Outside, observation: Observation) -> None:
     """Launch one day's partition by GraphQL, and chat while it runs."""
-    model = outside.fleet.models[0].name
-    day = _free_day(outside)
-    _write_prompts(outside, day, model)
-    since = time.time()
-    run_id = _launch(outside, day)
-    outside.wait_for(
-        f"the batch to fill {model}'s slots and to generate",
-        lambda: _generated(outside, model, since),
-        120,
-    )
-    _chat(outside, model)
-    run = outside.wait_for("the end of the batch run", lambda: _ended_run(outside, run_id), _RUN_S)
+    batch = launched_and_evicted(outside)
+    run = _await_run(outside, batch)
     observation.expect(
         run["status"] == "SUCCESS",
-        f"batch partition {day}, run {run_id[:8]}: {run['status'].lower()}, "
-        f"{_ROWS} rows in {run['endTime'] - run['startTime']:.0f} s",
+        f"batch partition {batch.day}, run {batch.run_id[:8]}: {run['status'].lower()}, "
+        f"{batch.rows} rows in {run['endTime'] - run['startTime']:.0f} s",
     )
-    _expect_yielding(outside, observation, model, since)
-    _expect_rows(outside, observation, day, run_id)
+    _expect_yielding(outside, observation, batch)
+    _expect_rows(outside, observation, batch)
+
+
+def launched_and_evicted(outside: Outside) -> Batch:
+    """A batch that had to make room for interactive requests, or the largest that did not."""
+    model = outside.fleet.models[0].name
+    for rows in ROWS:
+        batch = _launched(outside, model, rows)
+        outside.wait_for(
+            f"the batch to fill {model}'s slots and to generate",
+            partial(_generated_or_ended, outside, batch),
+            _FILLS_S,
+        )
+        while (run := _ended_run(outside, batch)) is None:
+            _chat(outside, model)
+            if _evicted(outside, batch) is not None:
+                return batch
+        if run["status"] != "SUCCESS" or _evicted(outside, batch) is not None:
+            return batch
+    return batch
+
+
+def _launched(outside: Outside, model: str, rows: int) -> Batch:
+    day = _free_day(outside)
+    _write_prompts(outside, day, model, rows)
+    since = time.time()
+    return Batch(model, day, rows, _launch(outside, day), since)
+
+
+def _generated_or_ended(outside: Outside, batch: Batch) -> bool | None:
+    generated = _generated(outside, batch) >= _TOKENS_BEFORE_CHAT
+    return generated or _ended_run(outside, batch) is not None or None
 
 
 def _free_day(outside: Outside) -> str:
@@ -78,20 +113,20 @@ def _free_day(outside: Outside) -> str:
     return str(day)
 
 
-def _write_prompts(outside: Outside, day: str, model: str) -> None:
+def _write_prompts(outside: Outside, day: str, model: str, rows: int) -> None:
     subjects = ["rivers", "bread", "music", "winter", "trains", "gardens", "the moon", "chess"]
     frame = polars.DataFrame(
         {
-            "id": [f"demo-{index:03d}" for index in range(_ROWS)],
+            "id": [f"demo-{index:03d}" for index in range(rows)],
             "prompt": [
                 f"Tell me a long story about {subjects[index % len(subjects)]}, part {index}."
-                for index in range(_ROWS)
+                for index in range(rows)
             ],
-            "model": [model] * _ROWS,
-            "max_tokens": [_ROW_TOKENS] * _ROWS,
+            "model": [model] * rows,
+            "max_tokens": [_ROW_TOKENS] * rows,
         }
     )
-    outside.say(f"writing {_ROWS} prompts for {day}")
+    outside.say(f"writing {rows} prompts for {day}")
     path = outside.state.prompts / f"{day}.parquet"
     partial = path.with_suffix(".partial")
     frame.write_parquet(partial)
@@ -111,11 +146,11 @@ def _launch(outside: Outside, day: str) -> str:
     return run_id
 
 
-def _generated(outside: Outside, model: str, since: float) -> int | None:
+def _generated(outside: Outside, batch: Batch) -> int:
     """Tokens generated while more batch requests ran than may run beside interactive ones."""
-    cap = outside.fleet.model(model).interactive_cap
-    tokens: int = outside.sql(_GENERATED, model=model, cap=cap, since=since).item()
-    return tokens if tokens >= _TOKENS_BEFORE_CHAT else None
+    cap = outside.fleet.model(batch.model).interactive_cap
+    tokens: int = outside.sql(_GENERATED, model=batch.model, cap=cap, since=batch.since).item()
+    return tokens
 
 
 def _chat(outside: Outside, model: str) -> None:
@@ -133,26 +168,40 @@ def _chat(outside: Outside, model: str) -> None:
         list(pool.map(ask, range(_INTERACTIVE)))
 
 
-def _ended_run(outside: Outside, run_id: str) -> dict[str, Any] | None:
-    run: dict[str, Any] = outside.graphql(_RUN, id=run_id)["runOrError"]
+def _await_run(outside: Outside, batch: Batch) -> dict[str, Any]:
+    return outside.wait_for("the end of the batch run", lambda: _ended_run(outside, batch), _RUN_S)
+
+
+def _ended_run(outside: Outside, batch: Batch) -> dict[str, Any] | None:
+    run: dict[str, Any] = outside.graphql(_RUN, id=batch.run_id)["runOrError"]
     return run if run.get("status") in _ENDED else None
 
 
-def _expect_yielding(outside: Outside, observation: Observation, model: str, since: float) -> None:
-    def evicted() -> dict[str, Any] | None:
-        row = outside.sql(_EVICTED, model=model, since=since).row(0, named=True)
-        return row if row["evictions"] else None
+def _evicted(outside: Outside, batch: Batch) -> dict[str, Any] | None:
+    """What the store knows of evictions that kept tokens."""
+    row = outside.sql(_EVICTED, model=batch.model, since=batch.since).row(0, named=True)
+    return row if row["kept_tokens"] else None
 
-    row = outside.wait_for("evictions in the traffic store", evicted, 30)
+
+def _resumed(outside: Outside, batch: Batch) -> int | None:
+    resumed: int = outside.sql(_RESUMED, model=batch.model, since=batch.since).item()
+    return resumed or None
+
+
+def _expect_yielding(outside: Outside, observation: Observation, batch: Batch) -> None:
+    row = outside.wait_for(
+        "evictions in the traffic store", lambda: _evicted(outside, batch), _RECORDED_S
+    )
     observation.note(
         f"{row['evictions']} evictions of {row['requests']} batch requests for interactive ones"
     )
-    resumed = outside.sql(_RESUMED, model=model, since=since).item()
-    observation.expect(
-        row["kept_tokens"] > 0 and resumed > 0,
-        f"{row['kept_tokens']} generated tokens kept; {resumed} requests went on and completed",
+    resumed = outside.wait_for(
+        "evicted requests that completed", lambda: _resumed(outside, batch), _RECORDED_S
     )
-    ttft = outside.sql(_INTERACTIVE_TTFT, model=model, since=since).row(0, named=True)
+    observation.note(
+        f"{row['kept_tokens']} generated tokens kept; {resumed} requests went on and completed"
+    )
+    ttft = outside.sql(_INTERACTIVE_TTFT, model=batch.model, since=batch.since).row(0, named=True)
     if ttft["p50"] is not None:
         observation.note(
             f"interactive TTFT beside the batch: median {ttft['p50']:.2f} s, "
@@ -160,18 +209,18 @@ def _expect_yielding(outside: Outside, observation: Observation, model: str, sin
         )
 
 
-def _expect_rows(outside: Outside, observation: Observation, day: str, run_id: str) -> None:
+def _expect_rows(outside: Outside, observation: Observation, batch: Batch) -> None:
     def checked() -> dict[str, Any] | None:
         for execution in outside.graphql(_CHECK)["assetCheckExecutions"]:
-            if execution["runId"] == run_id and execution["evaluation"]:
+            if execution["runId"] == batch.run_id and execution["evaluation"]:
                 found: dict[str, Any] = execution["evaluation"]
                 return found
         return None
 
-    evaluation = outside.wait_for("Dagster's check of the rows", checked, 30)
+    evaluation = outside.wait_for("Dagster's check of the rows", checked, _RECORDED_S)
     observation.expect(evaluation["success"], "Dagster's check: every row accounted for")
-    answered = polars.read_parquet(outside.state.completions / f"{day}.parquet")
-    once = answered.height == answered["id"].n_unique() == _ROWS
+    answered = polars.read_parquet(outside.state.completions / f"{batch.day}.parquet")
+    once = answered.height == answered["id"].n_unique() == batch.rows
     errors = answered["error"].is_not_null().sum()
     observation.expect(
         once and not errors, f"{answered.height} rows, each exactly once, {errors} with an error"

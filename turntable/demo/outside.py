@@ -14,12 +14,14 @@ import httpx
 import openai
 import polars
 
+from analytics.errors import StoreError
 from analytics.traffic import TrafficReader
 from serving.config import OPERATOR_ACCOUNT, Fleet, StateFolder
 from turntable.demo.observation import NotObserved, Say
-from turntable.gateway import fetch_fleet, gateway_url
+from turntable.gateway import GatewayUnreachable, fetch_fleet, gateway_url
 
 _REQUEST_S = 300.0
+_ANSWER_S = 30.0
 _RETRIES = 20
 """The client waits and asks again when the gateway answers 503 with Retry-After."""
 _LOOK_AGAIN_S = 0.25
@@ -46,7 +48,7 @@ class Outside:
 
     def hosts(self) -> list[dict[str, Any]]:
         """The hosts, as the gateway sees them."""
-        hosts: list[dict[str, Any]] = fetch_fleet(self.fleet)["hosts"]
+        hosts: list[dict[str, Any]] = fetch_fleet(self.fleet, answer_s=_ANSWER_S)["hosts"]
         return hosts
 
     def replicas(self, model: str) -> list[str]:
@@ -65,7 +67,7 @@ class Outside:
         answer = httpx.post(
             f"http://{dagster.address}:{dagster.port}/graphql",
             json={"query": query, "variables": variables},
-            timeout=30,
+            timeout=_ANSWER_S,
             trust_env=False,
         ).json()
         if answer.get("errors"):
@@ -80,11 +82,19 @@ class Outside:
             return reader.query(statement, parameters)
 
     def wait_for(self, what: str, look: Callable[[], _T | None], timeout_s: float) -> _T:
-        """What `look` finds, once it finds something. Raises NotObserved after `timeout_s`."""
+        """What `look` finds, once it finds something. Raises NotObserved after `timeout_s`.
+
+        A part that does not answer for once is asked again.
+        """
         self.say(f"waiting for {what}")
         pause, deadline = threading.Event(), time.monotonic() + timeout_s
-        while (found := look()) is None:
+        while True:
+            trouble = ""
+            try:
+                if (found := look()) is not None:
+                    return found
+            except (GatewayUnreachable, StoreError, httpx.HTTPError) as error:
+                trouble = f"; {error}"
             if time.monotonic() > deadline:
-                raise NotObserved(f"{what}: not seen within {timeout_s:.0f} s")
+                raise NotObserved(f"{what}: not seen within {timeout_s:.0f} s{trouble}")
             pause.wait(_LOOK_AGAIN_S)
-        return found

@@ -18,6 +18,7 @@ from turntable.demo.shift import model_without_replica
 
 _IN_FORCE_S = 600.0
 """It would end by itself, should the demo be killed meanwhile."""
+_GRANTED_S = 120.0
 
 
 def show_own_host(outside: Outside, observation: Observation) -> None:
@@ -67,4 +68,4 @@ def _await_grant(outside: Outside, name: str, *, shared: bool) -> None:
         return (len(grants[name]) > 1) == shared or None
 
     what = "may switch again" if shared else "has one model alone"
-    outside.wait_for(f"a grant by which {name} {what}", is_so, 60.0)
+    outside.wait_for(f"a grant by which {name} {what}", is_so, _GRANTED_S)

@@ -11,8 +11,8 @@ _RUNS = """query ($kind: String!, $after: Float!) {
 _SWAP = """
 SELECT host, plan_id, from_model, from_tier, total_s, coalesce(kind, 'planned') AS kind FROM swaps
 WHERE to_model = $model AND outcome = 'committed' AND ended_at > $since ORDER BY ended_at LIMIT 1"""
-_RUN_S = 180.0
-_RECORDED_S = 60.0
+_RUN_S = 300.0
+_RECORDED_S = 120.0
 
 
 def hotswap_since(outside: Outside, model: str, since: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from serving.errors import TurntableError
 from turntable.settings import Settings
 from turntable.supervision.instance import Instance, NotRunning, running_instance
 
-_STOP_S = 60.0
+_STOP_S = 120.0
 _LOOK_AGAIN_S = 0.25
 
 
