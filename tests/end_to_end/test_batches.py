@@ -73,21 +73,22 @@ def answers(pool: Pool, batch: Batch) -> list[tuple[str, str]]:
     ]
 
 
+def killed_in_its_middle(pool: Pool, control_plane: ControlPlane, batch_id: str) -> bool:
+    """Kill the batch's run when a row is done; whether that was before the last one was."""
+    until(lambda: done(pool, batch_id), "rows are done")
+    until(
+        lambda: control_plane.kill_batch_run() or completed(pool, batch_id),
+        "a run works on the batch, or it is completed",
+    )
+    return completed(pool, batch_id) is None
+
+
 def with_its_run_killed(pool: Pool, control_plane: ControlPlane) -> tuple[str, int]:
-    """A batch of which a row is done at least, when its run is killed, and how many it has."""
+    """A batch whose run was killed in its middle, and how many rows it has."""
     for growth in range(ROUNDS):
         rows = ROWS * 2**growth
         batch_id = submit(pool, rows)
-        until(lambda batch_id=batch_id: done(pool, batch_id), "rows are done")
-        killed = until(
-            lambda batch_id=batch_id: (
-                "killed"
-                if control_plane.kill_batch_run()
-                else completed(pool, batch_id) and "too late"
-            ),
-            "a run works on the batch, or it is completed",
-        )
-        if killed == "killed" and not completed(pool, batch_id):
+        if killed_in_its_middle(pool, control_plane, batch_id):
             return batch_id, rows
     raise AssertionError(f"no run of a batch could be killed in {ROUNDS} rounds")
 
