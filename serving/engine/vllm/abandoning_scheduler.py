@@ -48,11 +48,13 @@ class AbandoningScheduler(SteeredScheduler):
 
     def update_from_output(self, step: SchedulerOutput, output: Any) -> Any:
         """Give out what a step has computed; of an abandoned one nothing."""
+        is_abandoned = isinstance(output, AbandonedStep)
+        self.abandoned_steps += is_abandoned
         if self._gate is not None:
             # One that was aborted meanwhile is gone.
             for name, tokens in step.num_scheduled_tokens.items():
                 if (request := self.requests.get(name)) is not None and is_batch(request):
-                    self._end_step(request, tokens, abandoned=isinstance(output, AbandonedStep))
+                    self._end_step(request, tokens, abandoned=is_abandoned)
         return super().update_from_output(step, output)
 
     def _end_step(self, request: Request, tokens: int, *, abandoned: bool) -> None:

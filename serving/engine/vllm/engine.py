@@ -62,6 +62,7 @@ class VllmEngine:
         self._stopping = False
         self._level: SleepLevel | None = None
         self._held = HeldMemory()
+        self._abandoned_steps = 0
 
     async def start(self) -> None:
         """Fork the engine core from the warm process and load the weights."""
@@ -166,8 +167,13 @@ class VllmEngine:
             # What an engine core answers that is shutting down has no class of its own.
             if (error := sent.exception()) is not None:
                 raise self._failed(f"it was not steered: {error}") from error
+            self._abandoned_steps = sent.result()
         finally:
             sent.cancel()
+
+    def abandoned_steps(self) -> int:
+        """Steps given up for interactive requests, as of when it was steered last."""
+        return self._abandoned_steps
 
     def memory_bytes(self) -> int:
         """Proportional set size of the engine's processes, and pinned memory that it leaves out."""
