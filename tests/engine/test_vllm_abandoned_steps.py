@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from serving.engine.vllm.abandoning import is_worth_abandoning
 from serving.engine.vllm.engine import VllmEngine
+from tests.fakes.host import wait_until
 from tests.fakes.real_engine import Generation, real_engine
 
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
@@ -83,8 +84,7 @@ async def test_a_request_that_comes_in_the_middle_of_a_step_has_it_abandoned(
     waits = tmp_path / "waits"
     await ask(engine, "wait_for_arrival", str(waits))
     batch = asyncio.create_task(batch_work(engine)[0].end())
-    while not waits.exists():
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until, waits.exists)
     interactive = await Generation(engine, "i", PROMPTS[1], max_tokens=COUNT).end()
     assert [await batch, interactive] == expected
     assert await ask(engine, "abandoned_steps") == before + 1

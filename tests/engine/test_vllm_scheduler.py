@@ -267,9 +267,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(blocks=st.integers(14, 60), ahead=st.booleans(), keeps_places=st.booleans())
     def begin(self, blocks: int, ahead: bool, keeps_places: bool) -> None:
-        self.start(
-            BareEngine(self.config, blocks=blocks, ahead=ahead, keeps_places=keeps_places)
-        )
+        self.start(BareEngine(self.config, blocks=blocks, ahead=ahead, keeps_places=keeps_places))
 
     def start(self, engine: BareEngine) -> None:
         self.engine = engine

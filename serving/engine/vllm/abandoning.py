@@ -1,8 +1,8 @@
-"""When a step is abandoned: an interactive request has come, and the step has only batch work in it.
+"""When a step is abandoned: an interactive request has come, and all of the step is batch work.
 
 The decision, what it is made from, and how a step says that it ended so. Undoing the step is the
-scheduler's (`abandoning_scheduler`), stopping it the worker's (`layer_gates`): both are in the engine
-core's process, with the thread that receives requests.
+scheduler's (`abandoning_scheduler`), stopping it the worker's (`layer_gates`): both are in the
+engine core's process, with the thread that receives requests.
 """
 
 import threading
@@ -13,8 +13,8 @@ from vllm.v1.outputs import ModelRunnerOutput
 from serving.engine.protocol import EngineFailed
 
 LEAST_SHARE_LEFT = 0.25
-"""Of a step's layers, for it to be abandoned. With less left the request would be spared less than a
-third of the step (its output layer is still to come), and the batch lose more than the rest."""
+"""Of a step's layers, for it to be abandoned. With less left a request would be spared little, and
+batch would lose most of a step."""
 
 _GATE = "turntable_gate"
 """Under which a step that may be abandoned carries its gate to the worker."""

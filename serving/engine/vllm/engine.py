@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import structlog
 from vllm.exceptions import VLLMClientError
@@ -159,9 +160,10 @@ class VllmEngine:
     async def steer(self, steering: Steering) -> None:
         """Hold the scheduler to `steering`; returns when its current step is done."""
         sent = asyncio.create_task(send_steering(self._started(), steering))
+        ends: set[asyncio.Future[Any]] = {sent, self._ended}
         try:
             # vLLM answers no call to an engine core that ends meanwhile.
-            await asyncio.wait({sent, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not sent.done():
                 raise self._failed("it ended before it was steered")
             # What an engine core answers that is shutting down has no class of its own.
