@@ -72,13 +72,32 @@ def test_decodes_that_were_abandoned_are_computed_again_in_the_same_places(
     engine.step()
     engine.step()
     cached, free = engine.cached_tokens("b0"), engine.free_blocks()
-    for _ in range(5):
-        assert engine.step_with_arrival(EARLY)
-        assert engine.cached_tokens("b0") == cached
+    assert engine.step_with_arrival(EARLY)
+    assert engine.cached_tokens("b0") == cached
+    taken = free - engine.free_blocks()
     assert engine.step() == {f"b{i}": 1 for i in range(SLOTS)}
-    assert engine.free_blocks() >= free - SLOTS
+    assert free - engine.free_blocks() == taken, "no block is taken twice"
     engine.run()
     assert engine.tokens == {f"b{i}": generated(prompt(i), 12) for i in range(SLOTS)}
+
+
+def test_a_step_that_is_computed_again_is_not_abandoned_again(engine: BareEngine) -> None:
+    engine.add("b", prompt(1), 12, batch=True)
+    engine.step()
+    assert [engine.step_with_arrival(EARLY) for _ in range(4)] == [True, False, True, False]
+    assert len(engine.tokens["b"]) == 3
+
+
+def test_interactive_work_in_between_does_not_let_it_be(engine: BareEngine) -> None:
+    engine.add("b", prompt(1), 12, batch=True)
+    engine.step()
+    assert engine.step_with_arrival(EARLY)
+    engine.steer("b")
+    engine.add("i", prompt(2), 2, batch=False)
+    engine.run()
+    engine.steer()
+    assert not engine.step_with_arrival(EARLY)
+    assert engine.step_with_arrival(EARLY)
 
 
 def test_what_a_step_has_almost_done_is_not_thrown_away(engine: BareEngine) -> None:
@@ -102,6 +121,7 @@ def test_a_prompt_that_was_abandoned_is_computed_again_whole(engine: BareEngine)
     assert engine.cached_tokens("long") == 0
     assert engine.step() == {"long": STEP_TOKENS}
     assert engine.step_with_arrival(EARLY)
+    assert engine.cached_tokens("long") == STEP_TOKENS
     assert engine.step() == {"long": 20}
     engine.run()
     assert engine.tokens["long"] == generated(prompt(1, STEP_TOKENS + 20), 4)

@@ -28,6 +28,10 @@ class AbandoningScheduler(SteeredScheduler):
         super().__init__(*args, **kwargs)
         self.arrivals = Arrivals()
         self._gate: Gate | None = None
+        """None if steps of this engine cannot be abandoned."""
+        self._redoes = False
+        """The last step of batch work alone was abandoned: the next one is not, so batch goes on
+        however many requests come."""
         if (obstacle := _obstacle(self)) is None:
             self._gate = Gate(self.arrivals)
         else:
@@ -39,17 +43,21 @@ class AbandoningScheduler(SteeredScheduler):
         super().add_request(request)
 
     def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
-        """One step; with a gate, if it has batch work only."""
+        """One step; with a gate, if it has batch work only and may be abandoned."""
         step = super().schedule(*args, **kwargs)
         names = step.num_scheduled_tokens
-        if self._gate is not None and all(is_batch(self.requests[name]) for name in names):
-            give_gate(step, self._gate)
+        if names and all(is_batch(self.requests[name]) for name in names):
+            if self._gate is not None and not self._redoes:
+                give_gate(step, self._gate)
+            self._redoes = False
         return step
 
     def update_from_output(self, step: SchedulerOutput, output: Any) -> Any:
         """Give out what a step has computed; of an abandoned one nothing."""
         is_abandoned = isinstance(output, AbandonedStep)
-        self.abandoned_steps += is_abandoned
+        if is_abandoned:
+            self._redoes = True
+            self.abandoned_steps += 1
         if self._gate is not None:
             # One that was aborted meanwhile is gone.
             for name, tokens in step.num_scheduled_tokens.items():
