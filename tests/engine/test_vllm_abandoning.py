@@ -1,12 +1,16 @@
 """Steps of batch work that are abandoned for an interactive request, and what is left of them."""
 
 import pytest
+import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from torch import nn
 from vllm.config import VllmConfig
+from vllm.v1.core.sched.output import SchedulerOutput
 
-from serving.engine.vllm.abandoning import Arrivals, Gate, StepAbandoned
+from serving.engine.vllm.abandoning import Arrivals, Gate, StepAbandoned, give_gate
+from serving.engine.vllm.layer_gates import LayerGates, decoder_layers
 from tests.engine.test_vllm_scheduler import PLENTY, Machine, prompt
 from tests.fakes.bare_scheduler import (
     BLOCK_TOKENS,
@@ -199,3 +203,32 @@ def test_whatever_is_abandoned_every_generation_gets_the_tokens_of_an_undisturbe
     run_state_machine_as_test(
         machine, settings=settings(max_examples=80, stateful_step_count=30, deadline=None)
     )
+
+
+def model_of(*lengths: int) -> nn.Module:
+    lists = [nn.ModuleList(nn.Identity() for _ in range(length)) for length in lengths]
+    return nn.ModuleList(lists)
+
+
+def test_the_layers_of_a_model_are_its_one_list_of_that_length() -> None:
+    model = model_of(4, 7)
+    assert len(decoder_layers(model, 4)) == 4
+    assert list(decoder_layers(model, 5)) == []
+    assert list(decoder_layers(model_of(4, 4), 4)) == []
+
+
+def test_layers_compute_a_step_without_a_gate_whoever_comes() -> None:
+    layers = decoder_layers(model_of(4), 4)
+    gates = LayerGates(layers)
+    step = SchedulerOutput.make_empty()
+    gates.open_for(step)
+    layers[0](torch.zeros(1))
+    arrivals = Arrivals()
+    give_gate(step, Gate(arrivals))
+    arrivals.received("i")
+    gates.open_for(step)
+    with pytest.raises(StepAbandoned):
+        layers[1](torch.zeros(1))
+    arrivals.received("j")
+    gates.close()
+    layers[1](torch.zeros(1))

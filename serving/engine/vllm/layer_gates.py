@@ -1,22 +1,28 @@
 """Stops a step between two layers of an eager model: the worker's side of abandoning."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from torch import nn
 from vllm.v1.core.sched.output import SchedulerOutput
 
 from serving.engine.vllm.abandoning import Gate, gate_of
 
+log = structlog.get_logger(__name__)
+
 
 class LayerGates:
-    """The gates of one model: before each of its layers the step in progress is asked to go on."""
+    """Before each layer of a model the step in progress is asked whether to go on."""
 
-    def __init__(self, model: nn.Module, layers: int) -> None:
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
         self._gate: Gate | None = None
-        self.layers = decoder_layers(model, layers)
-        """None if the model is not built of them: its steps are never abandoned."""
-        for index, layer in enumerate(self.layers):
+        self.layers = layers
+        """Computed one after the other. Without any no step is abandoned."""
+        for index, layer in enumerate(layers):
             self._ask_before(layer, index)
+        if not layers:
+            log.info("no step of this engine is abandoned", reason="no layers to stop between")
 
     def open_for(self, step: SchedulerOutput) -> None:
         """From now on the layers compute `step`."""
@@ -34,11 +40,11 @@ class LayerGates:
         layer.register_forward_pre_hook(ask)
 
 
-def decoder_layers(model: nn.Module, layers: int) -> list[nn.Module]:
-    """The `layers` layers that the model computes one after the other; empty if it has no such."""
+def decoder_layers(model: nn.Module, count: int) -> Sequence[nn.Module]:
+    """The one list of `count` layers in `model`; empty if there is none, or several."""
     lists = [
         module
         for module in model.modules()
-        if isinstance(module, nn.ModuleList) and len(module) == layers
+        if isinstance(module, nn.ModuleList) and len(module) == count
     ]
     return list(lists[0]) if len(lists) == 1 else []
