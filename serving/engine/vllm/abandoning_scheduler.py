@@ -18,6 +18,9 @@ from serving.engine.vllm.abandoning import AbandonedStep, Arrivals, Gate, give_g
 from serving.engine.vllm.scheduler import SteeredScheduler
 from serving.engine.vllm.steps import INTERACTIVE_PRIORITY, is_batch
 
+_TELLS = "turntable_tells"
+"""Marks vLLM's way of receiving a request once it tells the scheduler."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -98,7 +101,7 @@ def _hear_of_arrivals() -> bool:
     """Have engine cores of this process tell their scheduler what they receive, when they do."""
     # As with steering: an attribute of the class leaves vLLM's way of starting engine cores alone.
     receive = getattr(EngineCore, "preprocess_add_request", None)
-    if receive is None or hasattr(receive, "__wrapped__"):
+    if receive is None or hasattr(receive, _TELLS):
         return receive is not None
 
     @functools.wraps(receive)
@@ -108,5 +111,6 @@ def _hear_of_arrivals() -> bool:
             core.scheduler.arrivals.received(request.request_id)
         return prepared
 
+    setattr(received, _TELLS, True)
     EngineCore.preprocess_add_request = received
     return True
