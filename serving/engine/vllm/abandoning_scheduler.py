@@ -106,9 +106,9 @@ def _hear_of_arrivals() -> bool:
 
     @functools.wraps(receive)
     def received(core: Any, request: Any) -> Any:
-        prepared = receive(core, request)
-        if request.priority <= INTERACTIVE_PRIORITY:
-            core.scheduler.arrivals.received(request.request_id)
+        prepared, scheduler = receive(core, request), core.scheduler
+        if isinstance(scheduler, AbandoningScheduler) and request.priority <= INTERACTIVE_PRIORITY:
+            scheduler.arrivals.received(request.request_id)
         return prepared
 
     setattr(received, _TELLS, True)
