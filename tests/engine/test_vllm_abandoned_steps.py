@@ -52,12 +52,9 @@ async def test_batch_work_many_of_whose_steps_are_abandoned_gets_the_same_tokens
 ) -> None:
     expected = [await undisturbed(engine, prompt) for prompt in PROMPTS]
     before = await ask(engine, "abandoned_steps")
-    # Long past the prompts, each step twice on average; a generation takes COUNT that end.
-    ended = COUNT // 2
-    layers: list[int] = []
+    # One for each step that ends: what was abandoned ends in the step after it.
     chosen = random.Random(4)
-    while sum(not is_stopped(layer) for layer in layers) < ended:
-        layers.append(chosen.randrange(LAYERS))
+    layers = [chosen.randrange(LAYERS) for _ in range(COUNT)]
     await ask(engine, "interrupt", layers)
     salted = batch_work(engine, cache_salt="not what the undisturbed ones have cached")
     assert await asyncio.gather(*(one.end() for one in salted)) == expected
