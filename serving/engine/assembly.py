@@ -216,5 +216,7 @@ async def _sample(
         new_tokens, reported_tokens = owner.output_tokens - reported_tokens, owner.output_tokens
         state = host.view.now()
         metrics.sampled(state, new_tokens)
+        for model, steps in owner.engines.abandoned_steps().items():
+            metrics.abandoned(model, steps)
         sink.append(records.engine_sample(state, new_tokens))
         await asyncio.sleep(host.options.sample_s)

@@ -158,6 +158,10 @@ class Engines:
         if engine is not None:
             await engine.steer(steering)
 
+    def abandoned_steps(self) -> dict[str, int]:
+        """Steps that each engine with a process gave up for interactive requests, so far."""
+        return {model: engine.abandoned_steps() for model, engine in self._engines.items()}
+
     def memory_bytes(self) -> dict[str, int]:
         """What each engine with a process holds of host RAM."""
         return {model: engine.memory_bytes() for model, engine in list(self._engines.items())}

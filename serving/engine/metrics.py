@@ -50,6 +50,14 @@ class HostMetrics:
             ["model"],
             registry=self.registry,
         )
+        self._abandoned = Counter(
+            "turntable_steps_abandoned",
+            "Steps of batch work given up for an interactive request, to be computed again",
+            ["model"],
+            registry=self.registry,
+        )
+        self._abandoned_so_far: dict[str, int] = {}
+        """Of each engine's process that was there last."""
         self._tokens = Counter(
             "turntable_output_tokens", "Tokens generated", registry=self.registry
         )
@@ -96,6 +104,12 @@ class HostMetrics:
     def released(self, request: GenerateRequest) -> None:
         """A held generation goes on."""
         self._releases.labels(request.model).inc()
+
+    def abandoned(self, model: str, so_far: int) -> None:
+        """An engine's process has given up `so_far` steps; a new process begins at none."""
+        before = self._abandoned_so_far.get(model, 0)
+        self._abandoned_so_far[model] = so_far
+        self._abandoned.labels(model).inc(so_far - before if so_far >= before else so_far)
 
     def swapped(self, report: SwapReport) -> None:
         """A hotswap ended."""

@@ -76,6 +76,9 @@ class Engine(Protocol):
     async def steer(self, steering: Steering) -> None:
         """Hold the scheduler to `steering`. Keys it does not know are ignored."""
 
+    def abandoned_steps(self) -> int:
+        """Steps given up for interactive requests since its process started; told when steered."""
+
     def memory_bytes(self) -> int:
         """Host RAM that the engine's processes hold, what they share with others by share."""
 

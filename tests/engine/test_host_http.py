@@ -192,6 +192,17 @@ def test_holds_and_releases_are_metrics(host: FakeHost) -> None:
     assert 'turntable_releases_total{model="a"} 1.0' in text
 
 
+def test_abandoned_steps_are_a_metric_that_outlives_an_engine(host: FakeHost) -> None:
+    def counted(steps: int) -> bool:
+        text = httpx.get(f"{host.url}/metrics").text
+        return f'turntable_steps_abandoned_total{{model="a"}} {steps}.0' in text
+
+    host.engines.abandoned_steps = 3
+    wait_until(lambda: counted(3))
+    host.engines.abandoned_steps = 1
+    wait_until(lambda: counted(4))
+
+
 # ---------------------------------------------------------------- hotswaps
 
 

@@ -262,10 +262,15 @@ class Machine(RuleBasedStateMachine):
     """Any order of arrivals, steerings, aborts and steps, on a KV cache that is often too small."""
 
     config: VllmConfig
+    PROMPTS = 1000
+    """Different ones; of those that are alike one is the beginning of the other."""
 
     @initialize(blocks=st.integers(14, 60), ahead=st.booleans(), keeps_places=st.booleans())
     def begin(self, blocks: int, ahead: bool, keeps_places: bool) -> None:
-        self.engine = BareEngine(self.config, blocks=blocks, ahead=ahead, keeps_places=keeps_places)
+        self.start(BareEngine(self.config, blocks=blocks, ahead=ahead, keeps_places=keeps_places))
+
+    def start(self, engine: BareEngine) -> None:
+        self.engine = engine
         self.free = self.engine.free_blocks()
         self.prompts: dict[str, list[int]] = {}
         self.lengths: dict[str, int] = {}
@@ -280,7 +285,8 @@ class Machine(RuleBasedStateMachine):
     @rule(length=st.integers(1, 30), count=st.integers(1, 12), batch=st.booleans())
     def arrives(self, length: int, count: int, batch: bool) -> None:
         key = f"{len(self.prompts)}"
-        self.prompts[key], self.lengths[key] = prompt(len(self.prompts), length), count
+        self.prompts[key] = prompt(len(self.prompts) % self.PROMPTS, length)
+        self.lengths[key] = count
         if batch:
             self.batch.add(key)
         self.engine.add(key, self.prompts[key], count, batch=batch)

@@ -23,13 +23,20 @@ from vllm.v1.request import Request, RequestStatus
 from vllm.v1.structured_output import StructuredOutputManager
 
 from serving.engine.protocol import Steering
+from serving.engine.vllm.abandoning import StepAbandoned, abandoned, gate_of
+from serving.engine.vllm.abandoning_scheduler import AbandoningScheduler
 from serving.engine.vllm.scheduler import SteeredAsyncScheduler, SteeredScheduler
 from serving.engine.vllm.steps import BATCH_PRIORITY, INTERACTIVE_PRIORITY, KEY_ARGUMENT
 
 BLOCK_TOKENS = 4
 STEP_TOKENS = 64
 SLOTS = 4
+LAYERS = 8
+"""Of the model that only counts."""
 _VOCABULARY = 1000
+_RECEIVED = "received~"
+_NO_TOKEN = -1
+"""What stands in KV cache that a step began to write."""
 _MODEL = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -80,7 +87,13 @@ class BareEngine:
     """A scheduler and the model that only counts, stepped by hand."""
 
     def __init__(
-        self, config: VllmConfig, *, blocks: int, ahead: bool = False, keeps_places: bool = False
+        self,
+        config: VllmConfig,
+        *,
+        blocks: int,
+        ahead: bool = False,
+        keeps_places: bool = False,
+        abandoning: bool = False,
     ) -> None:
         cache = KVCacheConfig(
             num_blocks=blocks,
@@ -90,7 +103,9 @@ class BareEngine:
         config.cache_config.num_gpu_blocks = blocks
         init_none_hash(sha256)
         self._hasher = get_request_block_hasher(BLOCK_TOKENS, sha256)
-        kind = SteeredAsyncScheduler if ahead else SteeredScheduler
+        kind: type[SteeredScheduler] = SteeredAsyncScheduler if ahead else SteeredScheduler
+        if abandoning:
+            kind = AbandoningScheduler
         self.scheduler: Any = kind(
             vllm_config=config,
             kv_cache_config=cache,
@@ -106,6 +121,9 @@ class BareEngine:
         self.ended: set[str] = set()
         self.steps: list[dict[str, int]] = []
         """Tokens each request had in each step."""
+        self.abandoned = 0
+        """Steps that were abandoned."""
+        self._arrives_before: int | None = None
 
     def add(self, key: str, prompt: list[int], max_tokens: int, *, batch: bool) -> None:
         """Queue a generation; the scheduler's id of it is not its key."""
@@ -145,6 +163,14 @@ class BareEngine:
             self._take_output(self._in_flight.popleft())
         return scheduled
 
+    def step_with_arrival(self, before_layer: int) -> bool:
+        """A step in which an interactive request is received; whether it was abandoned for it."""
+        before, self._arrives_before = self.abandoned, before_layer
+        self.step()
+        self._arrives_before = None
+        self.scheduler.arrivals.scheduler_has(_RECEIVED)
+        return self.abandoned > before
+
     def run(self, limit: int = 2000) -> None:
         """Step until there is nothing to do."""
         for _ in range(limit):
@@ -162,17 +188,31 @@ class BareEngine:
         return int(self.scheduler.kv_cache_manager.block_pool.get_num_free_blocks())
 
     def _take_output(self, step: SchedulerOutput) -> None:
-        names = list(step.num_scheduled_tokens)
-        output = ModelRunnerOutput(
-            req_ids=names,
-            req_id_to_index={name: index for index, name in enumerate(names)},
-            sampled_token_ids=self._worker.run(step),
-        )
+        output = self._computed(step)
         for outputs in self.scheduler.update_from_output(step, output).values():
             for one in outputs.outputs:
                 self.tokens[one.request_id[:-1]] += one.new_token_ids
                 if one.finish_reason is not None:
                     self.ended.add(one.request_id[:-1])
+
+    def _computed(self, step: SchedulerOutput) -> ModelRunnerOutput:
+        gate = gate_of(step)
+        try:
+            for layer in range(LAYERS):
+                if layer == self._arrives_before:
+                    self.scheduler.arrivals.received(_RECEIVED)
+                if gate is not None:
+                    gate.before_layer(layer, LAYERS)
+        except StepAbandoned:
+            self._worker.spoil(step)
+            self.abandoned += 1
+            return abandoned(step)
+        names = list(step.num_scheduled_tokens)
+        return ModelRunnerOutput(
+            req_ids=names,
+            req_id_to_index={name: index for index, name in enumerate(names)},
+            sampled_token_ids=self._worker.run(step),
+        )
 
 
 class _CountingWorker:
@@ -190,6 +230,13 @@ class _CountingWorker:
             self._computed(name, begins[name], count)
             for name, count in step.num_scheduled_tokens.items()
         ]
+
+    def spoil(self, step: SchedulerOutput) -> None:
+        """Begin `step`, and leave what it was to write unfinished."""
+        begins = self._take_blocks(step)
+        for name, count in step.num_scheduled_tokens.items():
+            for position in range(begins[name], begins[name] + count):
+                self._cache[self._place(name, position)] = _NO_TOKEN
 
     def _take_blocks(self, step: SchedulerOutput) -> dict[str, int]:
         begins: dict[str, int] = {}

@@ -97,6 +97,8 @@ class FakeEngines:
     """What an awake engine holds of a device, by model."""
     holds: dict[tuple[str, str], int] = field(default_factory=dict)
     """What an engine of a model holds in a condition."""
+    abandoned_steps: int = 0
+    """What every engine says."""
     alive: dict[str, "FakeEngine"] = field(default_factory=dict)
     log: list[tuple[str, str]] = field(default_factory=list)
     """(model, step) in order of what was asked of the engines."""
@@ -165,6 +167,9 @@ class FakeEngine:
 
     async def steer(self, steering: Steering) -> None:
         self.steering = steering
+
+    def abandoned_steps(self) -> int:
+        return self.controls.abandoned_steps
 
     def memory_bytes(self) -> int:
         controls, name = self.controls, self.model.name

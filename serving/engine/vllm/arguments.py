@@ -15,6 +15,8 @@ _CUDA_WORKER = "serving.engine.vllm.cuda_worker.SleepingGPUWorker"
 _CPU_STEP_TOKENS = 128
 """Prompt tokens a step: measured in docs/coserving.md."""
 _SCHEDULER = "serving.engine.vllm.scheduler.SteeredScheduler"
+_CPU_SCHEDULER = "serving.engine.vllm.abandoning_scheduler.AbandoningScheduler"
+"""With `_SCHEDULER` in its place no step is abandoned."""
 _ASYNC_SCHEDULER = "serving.engine.vllm.scheduler.SteeredAsyncScheduler"
 
 
@@ -39,6 +41,8 @@ def engine_config(model: ModelSettings, host: HostSettings, checkpoint: Path) ->
     scheduling = config.scheduler_config
     scheduling.scheduler_cls = _ASYNC_SCHEDULER if scheduling.async_scheduling else _SCHEDULER
     if host.accelerator == "cpu":
+        if not scheduling.async_scheduling:
+            scheduling.scheduler_cls = _CPU_SCHEDULER
         # vLLM turns "uni" into "mp" on CPU because it sets OpenMP's environment for a new worker
         # process. Ours binds its threads itself, and saves a process an engine.
         config.parallel_config.distributed_executor_backend = "uni"

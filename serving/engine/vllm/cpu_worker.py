@@ -7,14 +7,19 @@ process.
 
 import ctypes
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from vllm.model_executor.layers.vocab_parallel_embedding import (
     ParallelLMHead,
     VocabParallelEmbedding,
 )
+from vllm.v1.core.sched.output import SchedulerOutput
 from vllm.v1.worker.cpu_worker import CPUWorker
+
+from serving.engine.vllm.abandoning import StepAbandoned, abandoned
+from serving.engine.vllm.layer_gates import LayerGates, decoder_layers
 
 
 class SleepingCPUWorker(CPUWorker):
@@ -28,6 +33,24 @@ class SleepingCPUWorker(CPUWorker):
         """Load the weights, and keep no copy of them that nothing computes with."""
         super().load_model(load_dummy_weights=load_dummy_weights)
         self._drop_packed_embeddings()
+        self._layer_gates = LayerGates(self._layers())
+
+    def execute_model(self, scheduler_output: SchedulerOutput) -> Any:
+        """One step; one that its gate stops ends as one in which nobody got a token."""
+        self._layer_gates.open_for(scheduler_output)
+        try:
+            return super().execute_model(scheduler_output)
+        except StepAbandoned:
+            return abandoned(scheduler_output)
+        finally:
+            self._layer_gates.close()
+
+    def _layers(self) -> Sequence[torch.nn.Module]:
+        """Between which a step can be stopped: a compiled model has none."""
+        if not self.model_config.enforce_eager:
+            return []
+        count = self.model_config.get_num_layers(self.parallel_config)
+        return decoder_layers(self.model_runner.model, count)
 
     def sleep(self, level: int = 1) -> None:
         """Free the KV cache, at level 2 also the weights. From level 1, level 2 goes on."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import structlog
 from vllm.exceptions import VLLMClientError
@@ -62,6 +63,7 @@ class VllmEngine:
         self._stopping = False
         self._level: SleepLevel | None = None
         self._held = HeldMemory()
+        self._abandoned_steps = 0
 
     async def start(self) -> None:
         """Fork the engine core from the warm process and load the weights."""
@@ -158,16 +160,22 @@ class VllmEngine:
     async def steer(self, steering: Steering) -> None:
         """Hold the scheduler to `steering`; returns when its current step is done."""
         sent = asyncio.create_task(send_steering(self._started(), steering))
+        ends: set[asyncio.Future[Any]] = {sent, self._ended}
         try:
             # vLLM answers no call to an engine core that ends meanwhile.
-            await asyncio.wait({sent, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not sent.done():
                 raise self._failed("it ended before it was steered")
             # What an engine core answers that is shutting down has no class of its own.
             if (error := sent.exception()) is not None:
                 raise self._failed(f"it was not steered: {error}") from error
+            self._abandoned_steps = sent.result()
         finally:
             sent.cancel()
+
+    def abandoned_steps(self) -> int:
+        """Steps given up for interactive requests, as of when it was steered last."""
+        return self._abandoned_steps
 
     def memory_bytes(self) -> int:
         """Proportional set size of the engine's processes, and pinned memory that it leaves out."""

@@ -28,6 +28,8 @@ class SteeredScheduler(Scheduler):
     """vLLM's scheduler whose steps leave out what is held."""
 
     max_num_scheduled_tokens: int
+    abandoned_steps = 0
+    """So far; of a scheduler that never has one abandoned, none."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

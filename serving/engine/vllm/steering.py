@@ -10,12 +10,13 @@ from serving.engine.protocol import Steering
 _METHOD = "turntable_steer"
 
 
-async def send_steering(llm: AsyncLLM, steering: Steering) -> None:
-    """Returns when the scheduler has it, which is between two steps."""
+async def send_steering(llm: AsyncLLM, steering: Steering) -> int:
+    """Returns when the scheduler has it, which is between two steps: the steps abandoned so far."""
     # In order with the requests before it: both go through one queue.
-    await llm.engine_core.call_utility_async(
+    abandoned: int = await llm.engine_core.call_utility_async(
         _METHOD, sorted(steering.held), steering.batch_prefill_tokens
     )
+    return abandoned
 
 
 def accept_steering() -> None:
@@ -27,5 +28,7 @@ def accept_steering() -> None:
     setattr(EngineCore, _METHOD, _steer)
 
 
-def _steer(core: Any, held: list[str], batch_prefill_tokens: int | None) -> None:
+def _steer(core: Any, held: list[str], batch_prefill_tokens: int | None) -> int:
     core.scheduler.steer(Steering(frozenset(held), batch_prefill_tokens))
+    abandoned: int = core.scheduler.abandoned_steps
+    return abandoned
