@@ -15,9 +15,11 @@ from fastapi.responses import StreamingResponse
 from serving.engine.metrics import HostMetrics
 from serving.engine.owner import HostOwner
 from serving.engine.state import StateView
-from serving.engine.streams import GenerationStream
+from serving.engine.streams import FrameQueue, GenerationStream
+from serving.engine.trunks import TrunkPlace, Trunks
 from serving.errors import PlanRefused, TurntableError, WireError
 from serving.wire import (
+    TRUNK_HEADER,
     WIRE_HEADER,
     WIRE_VERSION,
     BatchSizeProfile,
@@ -39,7 +41,9 @@ _LONGEST_WAIT_S = 60.0
 log = structlog.get_logger(__name__)
 
 
-def build_app(owner: HostOwner, view: StateView, metrics: HostMetrics, *, token: str) -> FastAPI:
+def build_app(
+    owner: HostOwner, view: StateView, metrics: HostMetrics, trunks: Trunks, *, token: str
+) -> FastAPI:
     """The application of one engine host; `token` is what its callers must bear."""
     app = FastAPI(title="Turntable engine host", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(TurntableError, _as_response)
@@ -47,7 +51,8 @@ def build_app(owner: HostOwner, view: StateView, metrics: HostMetrics, *, token:
     admin = [Depends(_bearer_check(token))]
     _command_routes(app, owner, view, admin)
     _cap_routes(app, owner, view, admin)
-    _generation_routes(app, owner, view, admin)
+    _generation_routes(app, owner, view, trunks, admin)
+    _trunk_route(app, trunks, admin)
     return app
 
 
@@ -128,18 +133,27 @@ def _cap_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list[Any
         return Response(status_code=204, headers=_WIRE)
 
 
-def _generation_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: list[Any]) -> None:
+def _generation_routes(
+    app: FastAPI, owner: HostOwner, view: StateView, trunks: Trunks, admin: list[Any]
+) -> None:
     decoder = msgspec.msgpack.Decoder(GenerateRequest)
 
     @app.post("/generate", dependencies=admin)
     async def generate(
-        request: Request, wire: Annotated[str | None, Header(alias=WIRE_HEADER)] = None
+        request: Request,
+        wire: Annotated[str | None, Header(alias=WIRE_HEADER)] = None,
+        by_trunk: Annotated[str | None, Header(alias=TRUNK_HEADER)] = None,
     ) -> Response:
         check_wire_version(wire, peer=_peer(request))
         wanted = _decoded(decoder, await request.body(), view)
-        return StreamingResponse(
-            _frames(owner, owner.submit(wanted)), media_type=FRAMES, headers=_WIRE
-        )
+        place = trunks.place(by_trunk)
+        if by_trunk is not None and place is not None:
+            body = _no_frames(owner, owner.submit(wanted, place.put), place)
+            headers = {**_WIRE, TRUNK_HEADER: by_trunk}
+            return StreamingResponse(body, media_type=FRAMES, headers=headers)
+        queue = FrameQueue()
+        body = _frames(owner, owner.submit(wanted, queue.put), queue)
+        return StreamingResponse(body, media_type=FRAMES, headers=_WIRE)
 
     @app.delete("/generate/{request_id:path}", dependencies=admin)
     async def abort(
@@ -152,13 +166,38 @@ def _generation_routes(app: FastAPI, owner: HostOwner, view: StateView, admin: l
         return Response(status_code=204 if found else 404, headers=_WIRE)
 
 
-async def _frames(owner: HostOwner, stream: GenerationStream) -> AsyncIterator[bytes]:
+def _trunk_route(app: FastAPI, trunks: Trunks, admin: list[Any]) -> None:
+    @app.post("/trunks/{name}", dependencies=admin)
+    async def trunk(
+        request: Request,
+        name: str,
+        wire: Annotated[str | None, Header(alias=WIRE_HEADER)] = None,
+    ) -> Response:
+        check_wire_version(wire, peer=_peer(request))
+        return StreamingResponse(trunks.parcels(name), media_type=FRAMES, headers=_WIRE)
+
+
+async def _frames(
+    owner: HostOwner, stream: GenerationStream, queue: FrameQueue
+) -> AsyncIterator[bytes]:
     structlog.contextvars.bind_contextvars(request_id=stream.request.request_id)
     try:
-        async for frame in stream:
+        async for frame in queue:
             yield encode_frame(frame)
     finally:
         # Also when the connection was closed: then nobody wants the rest.
+        owner.cancel(stream.key)
+
+
+async def _no_frames(
+    owner: HostOwner, stream: GenerationStream, place: TrunkPlace
+) -> AsyncIterator[bytes]:
+    """The answer where frames come by a trunk: open for as long as the stream is wanted."""
+    structlog.contextvars.bind_contextvars(request_id=stream.request.request_id)
+    try:
+        await place.over.wait()
+        yield b""
+    finally:
         owner.cancel(stream.key)
 
 

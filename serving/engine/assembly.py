@@ -29,6 +29,7 @@ from serving.engine.profiles import ProfileFolder
 from serving.engine.protocol import DeviceMemory, EngineFactory, Weights
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
+from serving.engine.trunks import Trunks
 
 _GIB = 1024**3
 
@@ -58,6 +59,7 @@ class EngineHost:
 
     owner: HostOwner
     view: StateView
+    trunks: Trunks
     app: FastAPI
     first_model: str | None
     options: HostOptions
@@ -67,6 +69,7 @@ class EngineHost:
         """Take nothing more, hand back every generation, answer every long poll."""
         self.owner.post(ev.ShutdownAsked())
         self.view.close()
+        self.trunks.end()
 
     async def stop(self, running: asyncio.Task[None]) -> None:
         """Hand back every generation; in bounded time, whatever the engines do."""
@@ -119,11 +122,12 @@ def assemble(
         changed=view.changed,
     )
     registered = {model.name for model in fleet.models}
-    app = build_app(owner, view, metrics, token=state.token("admin"))
+    trunks = Trunks()
+    app = build_app(owner, view, metrics, trunks, token=state.token("admin"))
     device = decisions.residency.device
     prewarm_after_s = options.prewarm_after_s if device is None or device.loads_beside() else None
     first_model = decisions.obeyed.first_model(settings.starts_with, registered)
-    host = EngineHost(owner, view, app, first_model, options, prewarm_after_s)
+    host = EngineHost(owner, view, trunks, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
 

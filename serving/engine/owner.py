@@ -22,7 +22,7 @@ from serving.engine.plan_file import PlanFile
 from serving.engine.profiles import ProfileFolder
 from serving.engine.records import EventSink
 from serving.engine.steering import SteeringLine
-from serving.engine.streams import GenerationStream, ending, pump, submitted
+from serving.engine.streams import GenerationStream, Outlet, ending, pump, submitted
 from serving.errors import PlanRefused
 from serving.wire import (
     Admitted,
@@ -69,6 +69,8 @@ class HostOwner:
         self._sink = sink
         self._metrics = metrics
         self._mailbox: asyncio.Queue[ev.Event] = asyncio.Queue()
+        self._progress: ev.Progressed | None = None
+        """In the mailbox, and still taking tokens."""
         self._streams: dict[str, GenerationStream] = {}
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,11 +85,13 @@ class HostOwner:
         self._perform_all(self.decisions.boot(first_model, time.monotonic()))
         while not self.ended.is_set():
             event = await self._mailbox.get()
+            if event is self._progress:
+                self._progress = None
             self._perform_all(self.decisions.apply(event, time.monotonic()))
 
-    def submit(self, request: GenerateRequest) -> GenerationStream:
+    def submit(self, request: GenerateRequest, outlet: Outlet) -> GenerationStream:
         """Take a generation; its stream ends by itself, whatever happens."""
-        stream = GenerationStream(f"{request.request_id}.{next(self._numbers)}", request)
+        stream = GenerationStream(f"{request.request_id}.{next(self._numbers)}", request, outlet)
         self._streams[stream.key] = stream
         self.post(submitted(stream))
         return stream
@@ -218,15 +222,15 @@ class HostOwner:
             case fx.Evicted(_, reason):
                 self._evicted(stream, reason, in_place=False)
             case fx.Hold():
-                stream.frames.put_nowait(Held())
+                stream.put(Held())
                 self._evicted(stream, "evicted", in_place=True)
             case fx.Release():
-                stream.frames.put_nowait(Released())
+                stream.put(Released())
                 self._metrics.released(stream.request)
 
     def _admit(self, key: str, stream: GenerationStream, queue_s: float) -> None:
         request = stream.request
-        stream.frames.put_nowait(Admitted(self.decisions.host, queue_s))
+        stream.put(Admitted(self.decisions.host, queue_s))
         self._metrics.admitted(request, queue_s)
         stream.pump = asyncio.create_task(
             pump(
@@ -258,9 +262,14 @@ class HostOwner:
         )
         self._metrics.evicted(request, reason, in_place=in_place)
 
-    def _on_progress(self, event: ev.Progressed) -> None:
-        self.output_tokens += event.tokens
-        self.post(event)
+    def _on_progress(self, key: str, tokens: int) -> None:
+        """All tokens that come before the owner's turn are one event: a step has many."""
+        self.output_tokens += tokens
+        if self._progress is None:
+            self._progress = ev.Progressed({})
+            self.post(self._progress)
+        counts = self._progress.tokens
+        counts[key] = counts.get(key, 0) + tokens
 
     async def _step(self, effect: fx.Fetch | fx.Sleep | fx.Wake | fx.Check | fx.Stop) -> None:
         match effect:

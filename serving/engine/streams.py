@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
-from serving.engine.decisions.events import Progressed, StreamEnded, Submitted, Terminal
+from serving.engine.decisions.events import StreamEnded, Submitted, Terminal
 from serving.engine.protocol import EngineOutput, RequestRefused
 from serving.errors import HostError
 from serving.wire import Failed, Finished, Frame, GenerateRequest
 
 log = structlog.get_logger(__name__)
+
+
+Outlet = Callable[[Frame | None], None]
+"""Takes the frames of one stream in order, then None."""
 
 
 @dataclass
@@ -21,18 +25,30 @@ class GenerationStream:
 
     key: str
     request: GenerateRequest
+    put: Outlet
+    """Where its frames go."""
     output_tokens: int = 0
-    frames: asyncio.Queue[Frame | None] = field(default_factory=asyncio.Queue)
     pump: asyncio.Task[Finished | Failed | None] | None = None
 
     def close(self, frame: Terminal | None) -> None:
         """End the stream with `frame`, or without one if nobody listens."""
         if frame is not None:
-            self.frames.put_nowait(frame)
-        self.frames.put_nowait(None)
+            self.put(frame)
+        self.put(None)
+
+
+class FrameQueue:
+    """The frames of a stream that has an answer of its own."""
+
+    def __init__(self) -> None:
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+
+    def put(self, frame: Frame | None) -> None:
+        """The stream's outlet."""
+        self._frames.put_nowait(frame)
 
     async def __aiter__(self) -> AsyncIterator[Frame]:
-        while (frame := await self.frames.get()) is not None:
+        while (frame := await self._frames.get()) is not None:
             yield frame
 
 
@@ -57,7 +73,7 @@ def submitted(stream: GenerationStream) -> Submitted:
 async def pump(
     stream: GenerationStream,
     outputs: Callable[[], AsyncIterator[EngineOutput]],
-    post: Callable[[Progressed], None],
+    progressed: Callable[[str, int], None],
 ) -> Finished | Failed | None:
     """Move the engine's tokens into the stream and report progress; return how it ended.
 
@@ -70,8 +86,8 @@ async def pump(
                 if isinstance(output, Finished):
                     return output
                 stream.output_tokens += len(output.token_ids)
-                stream.frames.put_nowait(output)
-                post(Progressed(stream.key, len(output.token_ids)))
+                stream.put(output)
+                progressed(stream.key, len(output.token_ids))
     except HostError as error:
         return Failed(str(error), retryable=not isinstance(error, RequestRefused))
     except Exception as error:

@@ -79,6 +79,9 @@ def _built(built: asyncio.Task[None], server: GatewayServer) -> None:
     if built.exception() is not None:
         server.should_exit = True
         return
+    # The apps live as long as the process: collecting garbage need not walk them.
+    gc.collect()
+    gc.freeze()
     log.info("gateway_ready")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,10 +77,10 @@ async def running_gateway(
         )
         for endpoint in ENDPOINTS
     }
-    async with _session() as session:
+    async with _session() as session, aclosing(HostStreams(session, admin_token)) as streams:
         runner = AttemptRunner(
             pool,
-            HostStreams(session, admin_token),
+            streams,
             census,
             fleet.gateway,
             batch_rates=figures.rates,

@@ -4,8 +4,9 @@ No sockets, and no choice of what comes after the attempt.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, NamedTuple, Protocol
 
 from serving.gateway.failures import ReplayDiverged, cannot_continue, host_refused
@@ -116,14 +117,14 @@ class Intake:
         """
         for frame in merged(self._with_undecided(frames)):
             match frame:
+                case (Tokens() as tokens, Finished() | None as finished):
+                    self._take_tokens(tokens, finished)
                 case Admitted():
                     self._have_slot()
                 case Held():
                     self._hold()
                 case Released():
                     self._release()
-                case (Tokens() as tokens, Finished() | None as finished):
-                    self._take_tokens(tokens, finished)
                 case HandedBack(reason):
                     if reason == "evicted":
                         self._generation.evicted()
@@ -133,11 +134,11 @@ class Intake:
                         raise host_refused(self._generation.model, message)
                     self.end = AttemptEnd("failed", message)
 
-    def _with_undecided(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        if self._undecided is not None:
-            undecided, self._undecided = self._undecided, None
-            yield undecided
-        yield from frames
+    def _with_undecided(self, frames: Iterable[Frame]) -> Iterable[Frame]:
+        if self._undecided is None:
+            return frames
+        undecided, self._undecided = self._undecided, None
+        return chain((undecided,), frames)
 
     def _have_slot(self) -> None:
         if self._place == "queue":

@@ -25,6 +25,8 @@ class Reply:
         self._start: Message | None = None
         self._held = b""
         self._streaming = False
+        self._event_mark: bytes | None = None
+        """What a tagged event begins with; made with the first one."""
         self.status = 0
         """What was answered; 0 while nothing was."""
         self.complete = False
@@ -118,10 +120,11 @@ class Reply:
     def _tag_events(self, body: bytes) -> bytes:
         """Tag whole server-sent events; in one, a newline never stands inside the data."""
         if self._endpoint.tagging == "object":
-            mark = _DATA + b'"service_tier":' + self._tier + b","
+            if self._event_mark is None:
+                self._event_mark = _DATA + b'"service_tier":' + self._tier + b","
             if body.startswith(_DATA):
-                body = mark + body[len(_DATA) :]
-            return body.replace(_EVENT_GAP + _DATA, _EVENT_GAP + mark)
+                body = self._event_mark + body[len(_DATA) :]
+            return body.replace(_EVENT_GAP + _DATA, _EVENT_GAP + self._event_mark)
         if self._endpoint.tagging == "usage" and b"event: message_start" in body:
             lines = [self._tag_message_start(line) for line in body.split(b"\n")]
             return b"\n".join(lines)

@@ -1,17 +1,21 @@
-"""The data path to an engine host: one HTTP response a generation's attempt, frames out of it.
+"""The data path to an engine host: one HTTP request a generation's attempt, frames in return.
 
-Only transport: what the frames mean to a generation is `serving.gateway.attempts`.
+They come by the host's trunk if there is one (`serving.gateway.trunks`), else in the answer; the
+attempt ends with the answer either way. Only transport: what the frames mean to a generation is
+`serving.gateway.attempts`.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 import aiohttp
 import msgspec
 
 from serving.config import HostSettings
 from serving.gateway.pool import unreachable
+from serving.gateway.trunks import CONNECT_WITHIN_S, Trunk, Trunks, TrunkStream
 from serving.wire import (
+    TRUNK_HEADER,
     WIRE_HEADER,
     WIRE_VERSION,
     Failed,
@@ -22,7 +26,6 @@ from serving.wire import (
     check_wire_version,
 )
 
-CONNECT_WITHIN_S = 5.0
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -36,6 +39,12 @@ class HostStreams:
             WIRE_HEADER: str(WIRE_VERSION),
             "Content-Type": "application/msgpack",
         }
+        self.trunks = Trunks(session, self._headers)
+        """By which frames come from the hosts that have opened theirs."""
+
+    async def aclose(self) -> None:
+        """End the trunks."""
+        await self.trunks.aclose()
 
     @asynccontextmanager
     async def open(
@@ -46,21 +55,50 @@ class HostStreams:
         Leaving the block early aborts the request on the host. Raises HostUnreachable when the
         connection fails or breaks, WireError when the peer does not speak this wire version.
         """
+        trunk = self.trunks.to(host)
+        with trunk.stream() if trunk is not None else nullcontext() as stream:
+            try:
+                async with self._asked(host, request, stream) as response:
+                    yield await self._frames(host, response, trunk, stream)
+            except (aiohttp.ClientError, OSError) as error:
+                raise unreachable(host, str(error) or type(error).__name__) from error
+
+    def _asked(
+        self, host: HostSettings, request: GenerateRequest, stream: TrunkStream | None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        by_trunk = {} if stream is None else {TRUNK_HEADER: stream.name}
+        return self._session.post(
+            f"http://{host.address}:{host.port}/generate",
+            data=_encoder.encode(request),
+            headers=self._headers | by_trunk,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN_S),
+        )
+
+    async def _frames(
+        self,
+        host: HostSettings,
+        response: aiohttp.ClientResponse,
+        trunk: Trunk | None,
+        stream: TrunkStream | None,
+    ) -> AsyncIterator[list[Frame]]:
+        if response.status != 200:
+            return _once(await _refusal(response))
         peer = f"engine host {host.name}"
-        try:
-            async with self._session.post(
-                f"http://{host.address}:{host.port}/generate",
-                data=_encoder.encode(request),
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN_S),
-            ) as response:
-                if response.status != 200:
-                    yield _once(await _refusal(response))
-                    return
-                check_wire_version(response.headers.get(WIRE_HEADER), peer=peer)
-                yield _portions(response, peer)
-        except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(host, str(error) or type(error).__name__) from error
+        check_wire_version(response.headers.get(WIRE_HEADER), peer=peer)
+        if trunk is None or stream is None:
+            return _portions(response, peer)
+        if response.headers.get(TRUNK_HEADER) == stream.name:
+            return _by_trunk(response, stream)
+        self.trunks.unknown(host, trunk)
+        return _portions(response, peer)
+
+
+async def _by_trunk(
+    response: aiohttp.ClientResponse, stream: TrunkStream
+) -> AsyncIterator[list[Frame]]:
+    async for frames in stream.portions():
+        yield frames
+    await response.read()  # its end: the connection can be used again
 
 
 async def _portions(response: aiohttp.ClientResponse, peer: str) -> AsyncIterator[list[Frame]]:

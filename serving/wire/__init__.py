@@ -4,7 +4,14 @@ Structs and their byte form only: no sockets, no vLLM types, no decisions. Chang
 way an older peer would misread, and `WIRE_VERSION` goes up.
 """
 
-from serving.wire.framing import FrameDecoder, encode_frame
+from serving.wire.framing import (
+    TRUNK_HEADER,
+    FrameDecoder,
+    Parcel,
+    ParcelDecoder,
+    encode_frame,
+    encode_parcel,
+)
 from serving.wire.generation import (
     Admitted,
     Failed,
@@ -42,6 +49,7 @@ from serving.wire.host import (
 from serving.wire.version import WIRE_HEADER, WIRE_VERSION, check_wire_version
 
 __all__ = [
+    "TRUNK_HEADER",
     "WIRE_HEADER",
     "WIRE_VERSION",
     "Admitted",
@@ -60,6 +68,8 @@ __all__ = [
     "HostPhase",
     "HostState",
     "IdleTier",
+    "Parcel",
+    "ParcelDecoder",
     "Released",
     "RequestClass",
     "SamplingSpec",
@@ -80,4 +90,5 @@ __all__ = [
     "TpotLevel",
     "check_wire_version",
     "encode_frame",
+    "encode_parcel",
 ]

@@ -102,7 +102,7 @@ class HostWorld(World):
     def a_generation_leaves_the_engine(self, data: st.DataObject, finished: bool) -> None:
         key = data.draw(st.sampled_from(sorted(self.on_engine)))
         if not finished and key not in self.halting:
-            self.apply(ev.Progressed(key, 1))
+            self.apply(ev.Progressed({key: 1}))
             return
         del self.on_engine[key]
         self.halting.discard(key)

@@ -212,7 +212,7 @@ def test_the_cap_learns_from_the_gaps_of_interactive_generations() -> None:
     host.step()
     for _ in range(40):
         host.now += 0.2  # twice the service level
-        host.admission.progressed(host.admission.running["i"], 1, host.now)
+        host.admission.progressed([(host.admission.running["i"], 1)], host.now)
     assert host.cap.cap < 8
     assert host.step()["Hold"]
 
@@ -224,14 +224,14 @@ def test_gaps_in_which_the_batch_changed_or_a_prompt_was_computed_teach_nothing(
     host.step()
     for _ in range(100):
         host.now += 10.0
-        host.admission.progressed(host.admission.running["i"], 1, host.now)
+        host.admission.progressed([(host.admission.running["i"], 1)], host.now)
     host.end("prompt")
     for n in range(100):
         host.arrive(f"b{n}", "batch")
         host.step()
         host.now += 10.0
-        host.admission.progressed(host.admission.running["i"], 1, host.now)
+        host.admission.progressed([(host.admission.running["i"], 1)], host.now)
         host.end(f"b{n}")
         host.now += 10.0
-        host.admission.progressed(host.admission.running["i"], 1, host.now)
+        host.admission.progressed([(host.admission.running["i"], 1)], host.now)
     assert host.cap.cap == 4

@@ -8,9 +8,10 @@ Pure: `step` says what to do; who gives up a place is decided in `holding`, whos
 `fairness`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from serving.engine.decisions import holding
 from serving.engine.decisions.cap import CapLoop
@@ -98,12 +99,14 @@ class Admission:
         """Whether any interactive generation runs or waits."""
         return self._interactive() > 0
 
-    def progressed(self, generation: Generation, tokens: int, now: float) -> None:
-        """A generation got tokens: charge its account, and let the cap learn from the gap."""
-        self._shares[generation.request_class].served(generation, tokens)
-        if generation.request_class == "interactive" and generation.key in self.running:
-            self._observe(generation, tokens, now)
-        generation.got(tokens, now)
+    def progressed(self, progress: Sequence[tuple[Generation, int]], now: float) -> None:
+        """Generations got tokens: charge their accounts, and let the cap learn from the gaps."""
+        company = _company(self.running.values())
+        for generation, tokens in progress:
+            self._shares[generation.request_class].served(generation, tokens)
+            if generation.request_class == "interactive" and generation.key in self.running:
+                self._observe(generation, tokens, company, now)
+            generation.got(tokens, now)
 
     def due(self, now: float) -> bool:
         """Whether tokens alone are reason to decide again."""
@@ -117,17 +120,17 @@ class Admission:
         effects = [*self._hold(now), *self._release(now), *self._admit(now)]
         return [*self._steer(place), *effects]
 
-    def _observe(self, generation: Generation, tokens: int, now: float) -> None:
+    def _observe(
+        self, generation: Generation, tokens: int, company: "_Company", now: float
+    ) -> None:
         """A gap counts if the same number computed all along, and no interactive prompt did."""
-        computing = [g for g in self.running.values() if not g.halting]
-        interactive = [g for g in computing if g.request_class == "interactive"]
-        steady = generation.computing_then == len(computing)
-        generation.computing_then = len(computing)
+        steady = generation.computing_then == company.computing
+        generation.computing_then = company.computing
         if self._place is None or generation.last_token_at is None or not steady or not tokens:
             return
-        if not any(g.in_prefill for g in interactive):
+        if company.interactive and not company.interactive_prompts:
             gap_s = (now - generation.last_token_at) / tokens
-            self._place.cap.observe(len(computing), gap_s, tokens / len(interactive))
+            self._place.cap.observe(company.computing, gap_s, tokens / company.interactive)
 
     def _interactive(self) -> int:
         return sum(
@@ -207,6 +210,20 @@ class Admission:
         elif told.held & self.on_engine().keys() != wanted.held:
             # What has left the engine it has forgotten by itself.
             yield Steer(place.model, wanted)
+
+
+class _Company(NamedTuple):
+    """How many compute, of them interactive ones, and of these such as have no token yet."""
+
+    computing: int
+    interactive: int
+    interactive_prompts: int
+
+
+def _company(running: Iterable[Generation]) -> _Company:
+    computing = [generation for generation in running if not generation.halting]
+    interactive = [g for g in computing if g.request_class == "interactive"]
+    return _Company(len(computing), len(interactive), sum(g.in_prefill for g in interactive))
 
 
 def _count(queue: dict[str, Generation]) -> ClassCounts:

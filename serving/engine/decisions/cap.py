@@ -108,6 +108,8 @@ class CapLoop:
         self._samples, self._recent = _Samples(), _Samples()
         self._steps = 0.0
         """Seen since the cap changed."""
+        self._unjudged = 0.0
+        """Seen since it was asked whether the cap should change: once a step is enough."""
         self._reach = 0.0
         """The largest number seen to compute lately."""
 
@@ -144,7 +146,9 @@ class CapLoop:
         self._reach = max(computing, self._reach * exp(-weight / MEMORY_STEPS))
         if self._recent.weight >= SETTLING_STEPS:
             self._forget_what_is_no_longer_so()
-        if self._steps >= SETTLING_STEPS:
+        self._unjudged += weight
+        if self._steps >= SETTLING_STEPS and self._unjudged >= 1.0:
+            self._unjudged = 0.0
             self._move_to(self._wanted(_estimate(self._samples)))
 
     def _forget_what_is_no_longer_so(self) -> None:

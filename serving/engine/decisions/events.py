@@ -43,10 +43,9 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Progressed:
-    """A running generation got `tokens` new tokens."""
+    """Running generations got new tokens: how many, by key. Mostly one step's."""
 
-    key: str
-    tokens: int
+    tokens: dict[str, int]
 
 
 @dataclass(frozen=True)

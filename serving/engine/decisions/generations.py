@@ -29,9 +29,8 @@ class Generations:
 
     def progressed(self, event: ev.Progressed, now: float) -> None:
         """Count tokens."""
-        generation = self._on_engine(event.key)
-        if generation is not None:
-            self.admission.progressed(generation, event.tokens, now)
+        found = ((self._on_engine(key), tokens) for key, tokens in event.tokens.items())
+        self.admission.progressed([(g, tokens) for g, tokens in found if g is not None], now)
 
     def ended(self, event: ev.StreamEnded) -> list[fx.Effect]:
         """A generation is off its engine: its slot is free and its stream ends."""
