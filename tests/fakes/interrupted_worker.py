@@ -14,6 +14,7 @@ from serving.engine.vllm.abandoning import AbandonedStep, Gate, gate_of
 from serving.engine.vllm.cpu_worker import SleepingCPUWorker
 
 _LIMIT_S = 120.0
+_NOBODY = "nobody"
 
 
 class InterruptedWorker(SleepingCPUWorker):
@@ -48,6 +49,8 @@ class InterruptedWorker(SleepingCPUWorker):
         self._before = None
         if self._gate is not None and self._arrivals_before:
             self._before = self._arrivals_before.pop(0)
+            # Between two steps the scheduler takes what has arrived.
+            self._gate.arrivals.scheduler_has(_NOBODY)
         output = super().execute_model(scheduler_output)
         self._abandoned += isinstance(output, AbandonedStep)
         return output
@@ -57,7 +60,7 @@ class InterruptedWorker(SleepingCPUWorker):
             if self._gate is None:
                 return
             if index == self._before:
-                self._gate.arrivals.received("nobody")
+                self._gate.arrivals.received(_NOBODY)
             if index == 1 and self._wait_file is not None:
                 self._wait(self._gate, self._wait_file)
 
