@@ -19,6 +19,8 @@ class Backlog:
         self._events: deque[Event] = deque()
         self._closed = False
         self._changed = threading.Condition()
+        self._wanted = 1
+        """So many events wake the thread that waits; for fewer it is let sleep."""
         self.dropped = 0
 
     def append(self, event: Event) -> None:
@@ -28,7 +30,8 @@ class Backlog:
                 self._events.popleft()
                 self.dropped += 1
             self._events.append(event)
-            self._changed.notify()
+            if len(self._events) >= self._wanted:
+                self._changed.notify()
 
     def take(self, limit: int) -> list[Event]:
         """Remove and return the oldest events, at most `limit`."""
@@ -60,14 +63,14 @@ class Backlog:
         """Whether `close` was called."""
         return self._closed
 
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Return when there is an event or the backlog is closed, or after `timeout_s`."""
-        with self._changed:
-            self._changed.wait_for(lambda: bool(self._events) or self._closed, timeout_s)
+    def wait(self) -> None:
+        """Return when there is an event or the backlog is closed."""
+        self.wait_full(1)
 
-    def wait_full(self, limit: int, timeout_s: float) -> None:
+    def wait_full(self, limit: int, timeout_s: float | None = None) -> None:
         """Return when `limit` events wait or the backlog is closed, or after `timeout_s`."""
         with self._changed:
+            self._wanted = limit
             self._changed.wait_for(lambda: len(self._events) >= limit or self._closed, timeout_s)
 
     def __len__(self) -> int:

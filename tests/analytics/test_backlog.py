@@ -1,5 +1,7 @@
 """The bounded queue between the request path and the store."""
 
+import threading
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +27,18 @@ def test_a_closed_backlog_does_not_wait() -> None:
     backlog.wait()
     backlog.wait_full(2, 60)
     assert backlog.take(1) == []
+
+
+def test_who_waits_for_several_events_goes_on_when_they_are_there() -> None:
+    backlog = Backlog(capacity=10)
+    waiting = threading.Thread(target=lambda: backlog.wait_full(3))
+    waiting.start()
+    for name in ("a", "b"):
+        backlog.append(arrived(request_id=name))
+    assert waiting.is_alive()
+    backlog.append(arrived(request_id="c"))
+    waiting.join(60)
+    assert not waiting.is_alive()
 
 
 steps_of_a_backlog = st.one_of(st.none(), st.just("give up"), st.integers(1, 4))
