@@ -51,6 +51,11 @@ def installation(tmp_path: Path, gateway: FakeGateway) -> Installation:
     return an_installation(tmp_path, gateway.port)
 
 
+@pytest.fixture
+def state(installation: Installation) -> StateFolder:
+    return installation.state
+
+
 @pytest.fixture(scope="session")
 def traffic_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
     """One store process for all tests; emptied for each."""

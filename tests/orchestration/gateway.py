@@ -8,6 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 NO = {"message": "no"}
+REPLICA = {
+    "host": "host-0",
+    "reachable": True,
+    "phase": "serving",
+    "awake_model": "a",
+    "slots": 8,
+}
+"""A host on the page `/fleet`."""
 
 
 class FakeGateway:

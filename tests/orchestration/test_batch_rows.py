@@ -9,30 +9,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from orchestration.batch.asking import Terms, headers_of
 from orchestration.batch.asks import Ask, Outcome, Shard
 from orchestration.batch.journal import Journal
-from orchestration.batch.offers import Offer, offer_of
 from orchestration.batch.ordering import by_prefix
 from orchestration.batch.persistence import persist
-from orchestration.batch.progress import Course, Progress
 from orchestration.batch.rows import RowsEngine
 from orchestration.batch.verdict import AWAY_PAUSE_S, Busy, Faulty, verdict
-from orchestration.batch.window import Window, places, share
+from orchestration.batch.window import places
 from tests.orchestration.building import a_model
-from tests.orchestration.gateway import FakeGateway, fake_gateway
+from tests.orchestration.gateway import REPLICA, FakeGateway, fake_gateway
 
 MODELS = {"a": a_model("a", most=2)}
-REPLICA = {
-    "host": "host-0",
-    "reachable": True,
-    "phase": "serving",
-    "awake_model": "a",
-    "slots": 8,
-}
 ASKED_BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
     "/v1/chat/completions": lambda text: {"messages": [{"role": "user", "content": text}]},
     "/v1/completions": lambda text: {"prompt": text},
@@ -221,42 +210,6 @@ async def test_the_window_follows_the_slots_on_offer(tmp_path: Path, gateway: Fa
         assert await running
 
 
-def test_the_window_is_the_slots_a_spare_quarter_and_one_more_replica_to_be_seen() -> None:
-    model = a_model("a", most=4)  # of 8 slots
-
-    assert [places(slots, model) for slots in (0, 8, 16, 24, 32, 64)] == [8, 16, 24, 32, 40, 40]
-    assert places(8, a_model("a", most=1)) == 10
-
-
-async def test_places_are_given_in_turn_and_a_smaller_window_waits_for_the_open_ones() -> None:
-    window = Window(2)
-    await window.enter()
-    await window.enter()
-    window.resize(1)
-    third = asyncio.create_task(window.enter())
-    await asyncio.sleep(0)
-    window.leave()
-    await asyncio.sleep(0)
-    assert not third.done()
-
-    window.leave()
-    await third
-    assert window.open == 1
-
-
-async def test_a_place_is_not_lost_with_who_waited_for_it() -> None:
-    window = Window(1)
-    await window.enter()
-    waiting = asyncio.create_task(window.enter())
-    await asyncio.sleep(0)
-    window.leave()
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-
-    await asyncio.wait_for(window.enter(), 120)
-
-
 def test_prompts_that_begin_alike_are_sent_one_after_the_other() -> None:
     texts = ["book one, question b", "book two, question a", "book one, question a"]
     asks = [an_ask(key, text) for key, text in enumerate(texts)]
@@ -335,86 +288,3 @@ async def test_the_gateway_says_how_long_to_wait_and_is_soon_asked_again_when_it
     assert outcome.ok
     assert pauses[:2] == [7.0, 10.0]
     assert max(pauses[2:]) == AWAY_PAUSE_S
-
-
-@given(
-    total=st.integers(1, 400),
-    rows=st.lists(st.integers(1, 500), min_size=1, max_size=8),
-    opened=st.lists(st.integers(0, 400), min_size=8, max_size=8),
-)
-def test_runs_of_a_model_come_to_even_parts_and_what_one_leaves_the_others_take(
-    total: int, rows: list[int], opened: list[int]
-) -> None:
-    runs = len(rows)
-    open_ = [min(left, had) for left, had in zip(rows, opened, strict=False)]
-    for _ in range(60):
-        works, in_flight = sum(map(bool, open_)), sum(open_)
-        shares = [share(total, open_=had, in_flight=in_flight, works=works) for had in open_]
-        open_ = [min(left, part) for left, part in zip(rows, shares, strict=True)]
-
-    even = total // runs
-    assert min(total, sum(rows)) <= sum(open_) <= total + 2 * runs
-    assert all(had >= min(left, even) for left, had in zip(rows, open_, strict=True))
-    if runs == 1:
-        assert shares == [total]
-
-
-def test_an_offer_counts_the_replicas_that_serve() -> None:
-    hosts = [
-        REPLICA,
-        {**REPLICA, "awake_model": "b"},
-        {**REPLICA, "phase": "swapping"},
-        {**REPLICA, "reachable": False},
-        {"host": "never seen", "reachable": False, "trouble": "?"},
-    ]
-    assert offer_of(msgspec.json.encode({"hosts": hosts}), "a") == Offer(replicas=1, slots=8)
-    told = {"name": "a", "batch": {"slots": 2, "slots_at_rest": 7, "in_flight": 9, "works": 3}}
-    page = {"hosts": hosts, "models": [told, {"name": "b"}]}
-    assert offer_of(msgspec.json.encode(page), "a") == Offer(
-        replicas=1, slots=7, in_flight=9, works=3
-    )
-    assert offer_of(b"<html>", "a").trouble
-
-
-def test_rates_and_the_end_are_of_the_last_minute() -> None:
-    progress = Progress(1000, now=0.0)
-    progress.found(100, 0, Outcome(key=0, custom_id="").tokens)
-    for second in range(200):
-        progress.tick(float(second))
-        for _ in range(1 if second < 100 else 2):
-            progress.came(Outcome(key=0, custom_id="", status=200), float(second))
-
-    figures = progress.figures(200.0)
-
-    assert figures.done == 400
-    assert figures.rows_per_s == pytest.approx(2.0, rel=0.05)
-    assert figures.left_s == pytest.approx(300, rel=0.05)
-
-
-def test_goes_at_the_same_rows_are_told_as_one_run() -> None:
-    def a_go(done_before: int, seconds: float) -> Course:
-        progress = Progress(10, now=0.0)
-        progress.found(done_before, 0, Outcome(key=0, custom_id="").tokens)
-        progress.tick(0.0)
-        progress.came(Outcome(key=0, custom_id="", status=200), seconds)
-        progress.ended(seconds)
-        return Course(figures=progress.figures(seconds), curve=progress.curve)
-
-    whole = a_go(3, 5.0).then(a_go(9, 2.0))
-
-    assert (whole.figures.done_before, whole.figures.done, whole.figures.seconds) == (3, 10, 7.0)
-    assert [(point.seconds, point.rows) for point in whole.curve] == [
-        (0.0, 3),
-        (5.0, 4),
-        (5.0, 9),
-        (7.0, 10),
-    ]
-
-
-def test_the_curve_of_a_long_run_stays_short() -> None:
-    progress = Progress(10, now=0.0)
-    for second in range(100_000):
-        progress.tick(float(second))
-
-    assert 100 <= len(progress.curve) <= 240
-    assert progress.curve[-1].seconds >= 99_000
