@@ -15,7 +15,8 @@ from serving.config import Fleet, ModelSettings, StateFolder
 from serving.engine.assembly import HostOptions
 from serving.engine.stored_weights import StoredWeights
 from serving.weights import checkpoint_path
-from serving.wire import Finished, HostState, IdleTier, SwapCommand, SwapReport, Tier, TierReport
+from serving.wire import Finished, IdleTier, SwapCommand, SwapReport, Tier, TierReport
+from tests.engine.asking import state
 from tests.fakes.engine import FakeEngine, FakeEngines
 from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import LIMIT_S, FakeHost, fake_fleet, running_host, wait_until
@@ -70,11 +71,6 @@ def host(tmp_path: Path, fleet: Fleet) -> Iterator[FakeHost]:
     ) as running:
         wait_until(lambda: tier_of(running, "b") == "absent")
         yield running
-
-
-def state(host: FakeHost) -> HostState:
-    with host.client() as client:
-        return client.state()
 
 
 def tier_of(host: FakeHost, model: str) -> Tier:

@@ -13,14 +13,12 @@ from serving.wire import (
     Finished,
     Grant,
     HandedBack,
-    HostState,
     Standbys,
-    SwapCommand,
     SwapReport,
     SwitchCommand,
 )
+from tests.engine.asking import read, state, swap
 from tests.fakes.engine import expected_tokens
-from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host, wait_until
 
 
@@ -29,11 +27,6 @@ def host(tmp_path: Path) -> Iterator[FakeHost]:
     fleet = fake_fleet(["a", "b", "c"], {"host-0": "a"})
     with running_host(fleet, StateFolder(tmp_path), "host-0") as running:
         yield running
-
-
-def state(host: FakeHost) -> HostState:
-    with host.client() as client:
-        return client.state()
 
 
 def grant(host: FakeHost, plan_id: int, *models: str) -> None:
@@ -53,15 +46,6 @@ def switch(host: FakeHost, expected: str, model: str, **fields: Any) -> SwapRepo
                 **fields,
             )
         )
-
-
-def swap(host: FakeHost, model: str, plan_id: int, **fields: Any) -> SwapReport:
-    with host.client() as client:
-        return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test", **fields))
-
-
-def read(host: FakeHost, request_id: str, model: str, **fields: Any) -> Reader:
-    return Reader(host.url, host.token, generate_request(request_id, model, **fields))
 
 
 def test_a_host_shows_its_grant_and_keeps_it_over_a_restart(host: FakeHost) -> None:

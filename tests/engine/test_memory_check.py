@@ -8,21 +8,11 @@ import pytest
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
 from serving.engine.decisions.holdings import TOLERANCE_BYTES, Holdings
-from serving.wire import HostState, SwapCommand, SwapReport
+from tests.engine.asking import state, swap
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 
 GIB = 1024**3
 OPTIONS = HostOptions(prewarm_after_s=None, drain_s=0.2, sample_s=0.05)
-
-
-def state(host: FakeHost) -> HostState:
-    with host.client() as client:
-        return client.state()
-
-
-def swap(host: FakeHost, model: str, plan_id: int) -> SwapReport:
-    with host.client() as client:
-        return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
 
 
 @pytest.fixture(params=[1, 100], ids=["sleep_first", "wake_first"])

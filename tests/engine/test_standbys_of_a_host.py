@@ -8,7 +8,8 @@ import pytest
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
 from serving.errors import PlanRefused
-from serving.wire import HostState, Standbys, SwapCommand
+from serving.wire import Standbys, SwapCommand
+from tests.engine.asking import state
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 
 OPTIONS = HostOptions(prewarm_after_s=0.0, drain_s=0.2, sample_s=0.05)
@@ -26,11 +27,6 @@ def host(tmp_path: Path) -> Iterator[FakeHost]:
         running.engines.asleep_bytes |= dict.fromkeys("abc", 2 * GIB)
         running.engines.holds |= {(model, "parked"): GIB // 4 for model in "abc"}
         yield running
-
-
-def state(host: FakeHost) -> HostState:
-    with host.client() as client:
-        return client.state()
 
 
 def want(host: FakeHost, plan_id: int, *models: str) -> None:

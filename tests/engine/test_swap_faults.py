@@ -17,29 +17,15 @@ from analytics.events import Swap
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
 from serving.errors import HostError, PlanRefused
-from serving.wire import Failed, Finished, HandedBack, HostState, SwapCommand, SwapReport
+from serving.wire import Failed, Finished, HandedBack, SwapReport
+from tests.engine.asking import read, state, swap
 from tests.fakes.engine import Step
-from tests.fakes.generate import Reader, generate_request
 from tests.fakes.host import FakeHost, ListSink, fake_fleet, running_host, wait_until
 
 GIB = 1024**3
 Order = Literal["sleep_first", "wake_first"]
 ORDERS: list[Order] = ["sleep_first", "wake_first"]
 OPTIONS = HostOptions(prewarm_after_s=None, drain_s=0.2, sample_s=0.05)
-
-
-def state(host: FakeHost) -> HostState:
-    with host.client() as client:
-        return client.state()
-
-
-def swap(host: FakeHost, model: str, plan_id: int) -> SwapReport:
-    with host.client() as client:
-        return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
-
-
-def read(host: FakeHost, request_id: str, model: str) -> Reader:
-    return Reader(host.url, host.token, generate_request(request_id, model))
 
 
 def recorded(host: FakeHost, plan_id: int) -> Swap:

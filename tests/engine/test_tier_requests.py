@@ -16,7 +16,8 @@ from serving.engine.decisions.residency import Residency
 from serving.engine.engines import Engines
 from serving.engine.protocol import EngineFailed
 from serving.errors import HostError, PlanRefused
-from serving.wire import HostState, IdleTier, SwapCommand, TierMove, TierReport
+from serving.wire import IdleTier, SwapCommand, TierMove, TierReport
+from tests.engine.asking import state
 from tests.engine.host_world import HostWorld, ask, started
 from tests.fakes.engine import FakeEngines
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
@@ -118,11 +119,6 @@ def host(tmp_path: Path) -> Iterator[FakeHost]:
 def change(host: FakeHost, model: str, tier: IdleTier) -> TierReport:
     with host.client() as client:
         return client.change_tier(model, tier)
-
-
-def state(host: FakeHost) -> HostState:
-    with host.client() as client:
-        return client.state()
 
 
 def test_a_model_goes_up_and_down_through_the_tiers(host: FakeHost) -> None:

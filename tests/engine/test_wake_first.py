@@ -7,7 +7,8 @@ from serving.engine.assembly import HostOptions
 from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.residency import Residency
-from serving.wire import Finished, HandedBack, HostState, SwapCommand, SwapReport
+from serving.wire import Finished, HandedBack, SwapReport
+from tests.engine.asking import swap
 from tests.engine.host_world import HostWorld, ask, outcome, report_of, started
 from tests.engine.world import Step
 from tests.fakes.engine import FakeEngines
@@ -163,16 +164,6 @@ def with_device_memory(gib: float) -> Fleet:
     fleet = fake_fleet(["a", "b"], {"host-0": "a"})
     (host,) = fleet.hosts
     return fleet.model_copy(update={"hosts": [host.model_copy(update={"device_memory_gib": gib})]})
-
-
-def state(host: FakeHost) -> HostState:
-    with host.client() as client:
-        return client.state()
-
-
-def swap(host: FakeHost, model: str, plan_id: int) -> SwapReport:
-    with host.client() as client:
-        return client.swap(SwapCommand(model=model, plan_id=plan_id, reason="test"))
 
 
 def of_a_gib() -> FakeEngines:
