@@ -185,6 +185,12 @@ class GatewaySettings(_Section):
     resume_wait_s: float = Field(
         300.0, gt=0, description="how long a started generation waits to be resumed"
     )
+    slot_wait_s: float = Field(
+        300.0,
+        gt=0,
+        description="how long an interactive request that a replica has taken waits for a slot "
+        "there before 503",
+    )
 
 
 class BatchSettings(_Section):

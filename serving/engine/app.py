@@ -18,6 +18,7 @@ from serving.engine.state import StateView
 from serving.engine.streams import FrameQueue, GenerationStream
 from serving.engine.trunks import TrunkPlace, Trunks
 from serving.errors import PlanRefused, TurntableError, WireError
+from serving.lasting import LastingTasks
 from serving.wire import (
     TRUNK_HEADER,
     WIRE_HEADER,
@@ -42,12 +43,18 @@ log = structlog.get_logger(__name__)
 
 
 def build_app(
-    owner: HostOwner, view: StateView, metrics: HostMetrics, trunks: Trunks, *, token: str
+    owner: HostOwner,
+    view: StateView,
+    metrics: HostMetrics,
+    trunks: Trunks,
+    lasting: LastingTasks,
+    *,
+    token: str,
 ) -> FastAPI:
     """The application of one engine host; `token` is what its callers must bear."""
     app = FastAPI(title="Turntable engine host", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(TurntableError, _as_response)
-    _public_routes(app, view, metrics)
+    _public_routes(app, view, metrics, lasting)
     admin = [Depends(_bearer_check(token))]
     _command_routes(app, owner, view, admin)
     _cap_routes(app, owner, view, admin)
@@ -56,10 +63,18 @@ def build_app(
     return app
 
 
-def _public_routes(app: FastAPI, view: StateView, metrics: HostMetrics) -> None:
+def _public_routes(
+    app: FastAPI, view: StateView, metrics: HostMetrics, lasting: LastingTasks
+) -> None:
     @app.get("/live")
     async def live() -> dict[str, str]:
         return {"status": "live"}
+
+    @app.get("/health")
+    async def health() -> Response:
+        if failing := lasting.told():
+            return _json({"status": "failing", "failing": failing}, status=503)
+        return _json({"status": "well"})
 
     @app.get("/ready")
     async def ready() -> Response:

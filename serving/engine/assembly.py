@@ -30,6 +30,7 @@ from serving.engine.protocol import DeviceMemory, EngineFactory, Weights
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
 from serving.engine.trunks import Trunks
+from serving.lasting import LastingTasks
 
 _GIB = 1024**3
 
@@ -60,6 +61,7 @@ class EngineHost:
     owner: HostOwner
     view: StateView
     trunks: Trunks
+    lasting: LastingTasks
     app: FastAPI
     first_model: str | None
     options: HostOptions
@@ -122,12 +124,12 @@ def assemble(
         changed=view.changed,
     )
     registered = {model.name for model in fleet.models}
-    trunks = Trunks()
-    app = build_app(owner, view, metrics, trunks, token=state.token("admin"))
+    trunks, lasting = Trunks(), LastingTasks()
+    app = build_app(owner, view, metrics, trunks, lasting, token=state.token("admin"))
     device = decisions.residency.device
     prewarm_after_s = options.prewarm_after_s if device is None or device.loads_beside() else None
     first_model = decisions.obeyed.first_model(settings.starts_with, registered)
-    host = EngineHost(owner, view, trunks, app, first_model, options, prewarm_after_s)
+    host = EngineHost(owner, view, trunks, lasting, app, first_model, options, prewarm_after_s)
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
 
@@ -179,24 +181,25 @@ def _lifespan(
             log.critical("host crashed", task=task.get_name(), exc_info=error)
             on_crash()
 
+    async def sample() -> None:
+        await _sample(host, metrics, sink, own_memory_bytes)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         owner = asyncio.create_task(host.owner.run(host.first_model), name="owner")
-        sampler = asyncio.create_task(
-            _sample(host, metrics, sink, own_memory_bytes), name="sampler"
-        )
-        for task in (owner, sampler):
-            task.add_done_callback(watch)
+        owner.add_done_callback(watch)
         if host.prewarm_after_s is not None:
             loop = asyncio.get_running_loop()
             loop.call_later(host.prewarm_after_s, host.owner.post, ev.PrewarmAllowed())
         try:
-            yield
+            async with host.lasting.running({"sampler": sample}):
+                try:
+                    yield
+                finally:
+                    await host.stop(owner)
+                    owner.cancel()
         finally:
-            await host.stop(owner)
-            owner.cancel()
-            sampler.cancel()
-            await asyncio.gather(owner, sampler, return_exceptions=True)
+            await asyncio.gather(owner, return_exceptions=True)
             await host.owner.engines.stop_all()
 
     return lifespan
@@ -206,7 +209,8 @@ async def _sample(
     host: EngineHost, metrics: HostMetrics, sink: EventSink, own_memory_bytes: Callable[[], int]
 ) -> None:
     """Measure load every now and then, and memory when it is its turn, and pass them on."""
-    owner, reported_tokens, memory_bytes, turns = host.owner, 0, 0, MemoryTurns()
+    owner, memory_bytes, turns = host.owner, 0, MemoryTurns()
+    reported_tokens = owner.output_tokens
     while True:
         owner.post(ev.WeightsSeen(await asyncio.to_thread(owner.engines.present)))
         decisions = owner.decisions

@@ -7,6 +7,7 @@ Everything that may change the host posts an event here. Decisions are made by
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -45,6 +46,13 @@ _GenerationEffect = fx.Admit | fx.Hold | fx.Release | fx.Halt | fx.Close | fx.Ev
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class _Broken:
+    """An effect's task died: what was to be said of it never will be."""
+
+    error: BaseException
+
+
 class HostOwner:
     """Runs one host's decisions against its engines."""
 
@@ -68,7 +76,7 @@ class HostOwner:
         self._steering = SteeringLine(self.engines.steer)
         self._sink = sink
         self._metrics = metrics
-        self._mailbox: asyncio.Queue[ev.Event] = asyncio.Queue()
+        self._mailbox: asyncio.Queue[ev.Event | _Broken] = asyncio.Queue()
         self._progress: ev.Progressed | None = None
         """In the mailbox, and still taking tokens."""
         self._streams: dict[str, GenerationStream] = {}
@@ -81,10 +89,12 @@ class HostOwner:
         self._mailbox.put_nowait(event)
 
     async def run(self, first_model: str | None) -> None:
-        """Own the host until it is told to shut down."""
+        """Own the host until it is told to shut down. Raises what broke an effect."""
         self._perform_all(self.decisions.boot(first_model, time.monotonic()))
         while not self.ended.is_set():
             event = await self._mailbox.get()
+            if isinstance(event, _Broken):
+                raise event.error
             if event is self._progress:
                 self._progress = None
             self._perform_all(self.decisions.apply(event, time.monotonic()))
@@ -331,7 +341,13 @@ class HostOwner:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """How an effect ended is an event; one that ended without is the end of this owner."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._mailbox.put_nowait(_Broken(error))
 
 
 async def _outcome(work: Coroutine[Any, Any, None]) -> str | None:

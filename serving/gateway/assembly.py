@@ -1,10 +1,9 @@
 """Putting the gateway together, and its life: what runs while it serves, in which order it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 import structlog
@@ -30,6 +29,7 @@ from serving.gateway.status import Status
 from serving.gateway.streams import HostStreams
 from serving.gateway.switcher import Switcher
 from serving.gateway.watch import FleetWatch
+from serving.lasting import LastingTasks
 
 ModelAppBuilder = Callable[[ModelSettings, AttemptRunner], Awaitable[ASGIApp]]
 """Makes the app of one model; slow, so it runs while the port is open already."""
@@ -63,7 +63,8 @@ async def running_gateway(
     metrics = GatewayMetrics([model.name for model in fleet.models], pool, census)
     partials = Partials.in_folder(state.partials(fleet.gateway.port))
     figures = BatchFigures(fleet, pool, census, state.profiles)
-    status = Status(fleet, pool, census, metrics, apps, figures)
+    lasting = LastingTasks()
+    status = Status(fleet, pool, census, metrics, apps, figures, lasting)
     admin_token = state.token("admin")
     accounts = Accounts(fleet.keys, {name: state.token(name) for name in OWN_ACCOUNTS})
 
@@ -99,9 +100,17 @@ async def running_gateway(
             built=lambda: asyncio.shield(built),
             expect=lambda size, others: expected_duration(size, others, figures.duration),
         )
-        always = (watch, census, switcher, batches, figures, partials)
-        async with _running(built, *(part.run() for part in always)):
-            yield Gateway(front(status, dispatchers, batches.routes()), pool, built)
+        works = {
+            **watch.works(),
+            **batches.works(),
+            "census": census.run,
+            "switcher": switcher.run,
+            "batch figures": figures.run,
+            "partials": partials.run,
+        }
+        with closing(batches), closing(partials):
+            async with _ended_with_the_block(built), lasting.running(works):
+                yield Gateway(front(status, dispatchers, batches.routes()), pool, built)
 
 
 def _session() -> aiohttp.ClientSession:
@@ -113,24 +122,12 @@ def _session() -> aiohttp.ClientSession:
 
 
 @asynccontextmanager
-async def _running(
-    built: asyncio.Task[None], *always: Coroutine[Any, Any, None]
-) -> AsyncIterator[None]:
-    """Has what runs always run for as long as the block lasts; ends it, and `built`, with it."""
-    tasks = [asyncio.create_task(work) for work in always]
-    for task in tasks:
-        task.add_done_callback(_say_why_it_ended)
+async def _ended_with_the_block(task: asyncio.Task[None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in (*tasks, built):
-            task.cancel()
-        await asyncio.gather(*tasks, built, return_exceptions=True)
-
-
-def _say_why_it_ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("gateway_task_died", exc_info=error)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _build_all(

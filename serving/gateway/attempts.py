@@ -14,7 +14,7 @@ import structlog
 from serving.config import Fleet, GatewaySettings
 from serving.errors import HostUnreachable, WireError
 from serving.gateway.census import Census, Whereabouts
-from serving.gateway.failures import no_replica
+from serving.gateway.failures import no_replica, no_slot
 from serving.gateway.following import follow
 from serving.gateway.generation import Generation
 from serving.gateway.intake import AttemptEnd, Intake, TokenSink
@@ -132,7 +132,8 @@ class AttemptRunner:
                 request = generation.begin_attempt(step, host)
                 trip.begin(host)
                 telling = self._telling(trip, host, whereabouts, place)
-                intake = Intake(generation, sink, telling)
+                slot_wait_s = self._settings.slot_wait_s
+                intake = Intake(generation, sink, telling, slot_wait_s=slot_wait_s)
                 failure = await self._follow(trip, request, intake, lease)
                 end = self._end(trip, lease, intake, failure)
                 if end.kind == "failed":
@@ -160,12 +161,23 @@ class AttemptRunner:
                 opened, intake, lease, lambda: self._slot_elsewhere(trip.generation, lease)
             )
         except TimeoutError:
-            return f"{lease.host.name} " + ("was lost" if lease.lost else "fell silent")
+            return self._run_out(trip.generation, intake, lease)
         except (HostUnreachable, WireError) as error:
             return str(error)
         finally:
             trip.generation.leave()
         return f"{lease.host.name} closed the stream before its end"
+
+    def _run_out(self, generation: Generation, intake: Intake, lease: Lease) -> str:
+        """Why patience is over. Raises GenerationFailed for want of a slot, here and elsewhere."""
+        model, host = generation.model, lease.host.name
+        if lease.lost:
+            return f"{host} was lost"
+        if not intake.is_queued:
+            return f"{host} fell silent"
+        if self._pool.has_room_elsewhere(model, than=host):
+            return f"{host} had no slot within {intake.slot_wait_s:.0f} s"
+        raise no_slot(model, intake.slot_wait_s)
 
     async def _lease(self, trip: Trip, place: Place) -> Lease:
         generation = trip.generation

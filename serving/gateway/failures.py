@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from serving.errors import TurntableError
 
+WAITED_IN_VAIN = frozenset({"no_replica", "no_slot"})
+"""Codes of refusals for want of room, not of a failure."""
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -50,6 +53,17 @@ def no_replica(model: str, waited_s: float) -> GenerationFailed:
         f"no replica of {model} was ready within {waited_s:.0f} s",
         "no_replica",
         retry_after_s=max(1, min(30, round(waited_s / 2))),
+    )
+    return GenerationFailed(refusal, where=f"model {model}", fix="Try again later.")
+
+
+def no_slot(model: str, waited_s: float) -> GenerationFailed:
+    """A replica took the request and had no slot for it for as long as it may wait."""
+    refusal = Refusal(
+        503,
+        f"no slot on a replica of {model} came free within {waited_s:.0f} s",
+        "no_slot",
+        retry_after_s=30,
     )
     return GenerationFailed(refusal, where=f"model {model}", fix="Try again later.")
 

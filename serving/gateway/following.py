@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from serving.gateway.intake import QUEUED_SILENCE_S, Intake
+from serving.gateway.intake import Intake
 from serving.gateway.pool import Lease
 from serving.wire import Frame
 
@@ -25,11 +25,11 @@ async def follow(
     """Take a stream in until it ends.
 
     While its generation is held and may move, a slot elsewhere is waited for as well; if that
-    comes first, it is returned and the stream is left. Raises TimeoutError on silence, or when
-    the host is lost.
+    comes first, it is returned and the stream is left. Raises TimeoutError on silence, when no
+    slot came in time, or when the host is lost.
     """
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(QUEUED_SILENCE_S) as patience:
+    async with asyncio.timeout(intake.silence_s) as patience:
         lease.lose = lambda: _lose(patience)
         async with opened as portions:
             while True:

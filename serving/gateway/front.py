@@ -21,7 +21,7 @@ def front(
     return Starlette(
         routes=[
             Route("/live", status.live, methods=["GET"]),
-            Route("/health", status.live, methods=["GET"]),
+            Route("/health", status.health, methods=["GET"]),
             Route("/ready", status.ready, methods=["GET"]),
             Route("/metrics", status.metrics, methods=["GET"]),
             Route("/fleet", status.fleet, methods=["GET"]),

@@ -27,8 +27,10 @@ from serving.wire import (
 
 SILENCE_S = 180.0
 """A host that gave a slot and then says nothing for this long is hung."""
-QUEUED_SILENCE_S = 24 * 3600.0
-"""Without a slot, silence is the queue: the long poll of the host's state notices its death."""
+HELD_SILENCE_S = 24 * 3600.0
+"""While it is held, silence is as it should be; the watch of its host notices a death."""
+BATCH_SLOT_WAIT_S = 3600.0
+"""So long a batch request waits for a slot on one host: what waits behind others is its nature."""
 
 TAIL_S = 1.0
 """How long the end of a complete stream may take; read, its connection can be used again."""
@@ -82,8 +84,14 @@ class AttemptEnd:
 class Intake:
     """Takes the frames of one attempt in, portion by portion."""
 
-    def __init__(self, generation: Generation, sink: TokenSink, progress: Progress) -> None:
+    def __init__(
+        self, generation: Generation, sink: TokenSink, progress: Progress, *, slot_wait_s: float
+    ) -> None:
+        """`slot_wait_s`: how long an interactive one may be queued on the host."""
         self._generation, self._sink, self._progress = generation, sink, progress
+        is_batch = generation.request_class == "batch"
+        self.slot_wait_s = BATCH_SLOT_WAIT_S if is_batch else slot_wait_s
+        self._slot_by = time.monotonic() + self.slot_wait_s
         self._ends = terminal_token_ids(generation.sampling)
         self._undecided: Tokens | None = None
         self._place: Literal["queue", "slot", "held"] = "queue"
@@ -103,11 +111,22 @@ class Intake:
         )
 
     @property
+    def is_queued(self) -> bool:
+        """Whether the host has had no slot for it."""
+        return self._place == "queue"
+
+    @property
     def silence_s(self) -> float:
         """How long to wait for the next portion."""
         if self.end is not None:
             return TAIL_S
-        return SILENCE_S if self._place == "slot" else QUEUED_SILENCE_S
+        match self._place:
+            case "queue":
+                return max(0.0, self._slot_by - time.monotonic())
+            case "slot":
+                return SILENCE_S
+            case "held":
+                return HELD_SILENCE_S
 
     def take(self, frames: Iterable[Frame]) -> None:
         """Handle a portion. Raises GenerationFailed if no attempt can complete the generation.

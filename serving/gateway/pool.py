@@ -284,6 +284,10 @@ class Pool:
             return loads
         return [load for load in loads if load.host not in self._reserved]
 
+    def has_room_elsewhere(self, model: str, *, than: str) -> bool:
+        """Whether another replica than the host `than` has a slot that nothing is on."""
+        return any(load.host != than and load.total < load.slots for load in self.loads(model))
+
     def load_elsewhere(self, model: str, *, than: str) -> int:
         """Requests on the least busy replica other than the host `than`; 0 without one."""
         loads = self.loads(model)

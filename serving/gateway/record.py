@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from analytics.events import Outcome, RequestArrived, RequestEnded
 from serving.gateway.accounts import OPEN, Account
-from serving.gateway.failures import Refusal
+from serving.gateway.failures import WAITED_IN_VAIN, Refusal
 from serving.gateway.gaps import TokenGaps
 from serving.gateway.generation import Generation
 from serving.wire import RequestClass
@@ -61,7 +61,7 @@ class RequestRecord:
     def outcome(self, status: int) -> Outcome:
         """How it ended."""
         if self.refusal is not None:
-            rejected = self.refusal.status < 500 or self.refusal.code == "no_replica"
+            rejected = self.refusal.status < 500 or self.refusal.code in WAITED_IN_VAIN
             return "rejected" if rejected else "failed"
         if self.disconnected:
             return "cancelled"

@@ -16,6 +16,7 @@ from serving.gateway.failures import Refusal
 from serving.gateway.lines.figures import BatchFigures
 from serving.gateway.metrics import CLASSES, GatewayMetrics
 from serving.gateway.pool import HostView, Pool
+from serving.lasting import LastingTasks
 
 
 class Status:
@@ -29,15 +30,23 @@ class Status:
         metrics: GatewayMetrics,
         apps: Mapping[str, ASGIApp],
         figures: BatchFigures,
+        lasting: LastingTasks,
     ) -> None:
         self._fleet, self._pool, self._census = fleet, pool, census
-        self._figures = figures
+        self._figures, self._lasting = figures, lasting
         self._metrics, self._apps = metrics, apps
         self._created = int(time.time())
 
     async def live(self, _request: Request) -> Response:
         """The process answers."""
         return JSONResponse({"status": "live"})
+
+    async def health(self, _request: Request) -> Response:
+        """Everything that is to run always does. Requests may be served even if not."""
+        failing = self._lasting.told()
+        if failing:
+            return JSONResponse({"status": "failing", "failing": failing}, status_code=503)
+        return JSONResponse({"status": "well"})
 
     async def ready(self, _request: Request) -> Response:
         """Every model's app is built. A model may be without a replica: its requests wait."""

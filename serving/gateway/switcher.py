@@ -54,7 +54,7 @@ class Switcher:
         pool.on_change(self._look.set)
 
     async def run(self) -> None:
-        """Look whenever there may be something to do, until cancelled."""
+        """Look whenever there may be something to do, until cancelled. May be run again."""
         ask_again_s: float | None = None
         try:
             while True:
@@ -67,6 +67,7 @@ class Switcher:
         finally:
             for task in self._tasks:
                 task.cancel()
+            self._told.clear()  # nobody follows them any more; hosts say themselves what they do
 
     def look(self) -> float | None:
         """Ask the rule and send what it decides; after how long to ask again at the latest."""
@@ -128,6 +129,9 @@ class Switcher:
             log.info("switch_refused", host=switch.host, why=refused.what)
         except HostError as error:
             log.warning("switch_failed", host=switch.host, why=error.what)
+        except Exception:
+            # A fault of ours: the host must not count as on its way for ever.
+            log.exception("switch_not_followed", host=switch.host)
         if outcome not in ("committed", "refused"):
             self._failed_at[switch.host, switch.to_model] = time.monotonic()
         if report is not None and report.error is not None:

@@ -11,6 +11,7 @@ import structlog
 
 from serving.config import HostSettings
 from serving.gateway.pool import Pool
+from serving.lasting import Work
 from serving.wire import HostState
 
 POLL_WAIT_S = 10.0
@@ -82,7 +83,7 @@ class HostWatch:
 
 
 class FleetWatch:
-    """All hosts' watches."""
+    """All hosts' watches, and whom to ask again when one is doubted."""
 
     def __init__(
         self, hosts: list[HostSettings], token: str, session: aiohttp.ClientSession, pool: Pool
@@ -90,8 +91,6 @@ class FleetWatch:
         self._watches = {h.name: HostWatch(h, token, session, pool) for h in hosts}
         pool.on_doubt(lambda host: self._watches[host].ask_now())
 
-    async def run(self) -> None:
-        """Watch all hosts until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for watch in self._watches.values():
-                group.create_task(watch.run())
+    def works(self) -> dict[str, Work]:
+        """What is to run always: a watch a host, so that none ends with another's."""
+        return {f"watch of {host}": watch.run for host, watch in self._watches.items()}

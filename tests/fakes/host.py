@@ -51,6 +51,8 @@ class FakeHost:
         self.engines = engines or FakeEngines()
         self.options = options or HostOptions(prewarm_after_s=None, drain_s=0.2)
         self.sink = sink or ListSink()
+        self.crashed = threading.Event()
+        """Its owner died: a process would end now."""
         self._weights = weights
         settings = fleet.host(name)
         self.address, self.port = settings.address, settings.port
@@ -119,6 +121,7 @@ class FakeHost:
             self.sink,
             options=self.options,
             weights=self._weights,
+            on_crash=self.crashed.set,
         )
         self._server = _ThreadServer(self.host, address=self.address, port=self.port)
         await self._server.serve()

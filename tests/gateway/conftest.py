@@ -218,13 +218,13 @@ def keyed_gateway(_running: Stage) -> Iterator[GatewayThread]:
 
 @pytest.fixture(scope="session")
 def _hasty_gateway(_running: Stage) -> Iterator[GatewayThread]:
-    with _another_gateway(_running, replica_wait_s=0.1) as gateway:
+    with _another_gateway(_running, replica_wait_s=0.1, slot_wait_s=0.1) as gateway:
         yield gateway
 
 
 @pytest.fixture
 def hasty(stage: Stage, _hasty_gateway: GatewayThread) -> Stage:
-    """As `stage`, through a gateway where nobody waits long for a replica."""
+    """As `stage`, through a gateway where nobody waits long for a replica, or for a slot."""
     _hasty_gateway.events.events.clear()
     found = Stage(_hasty_gateway, stage.hosts, stage.tokenizer)
     wait_until(lambda: len(found.replicas(EXACT)) == 2)

@@ -15,7 +15,17 @@ from serving.gateway.failures import GenerationFailed
 from serving.gateway.generation import Generation
 from serving.gateway.intake import Taken
 from serving.gateway.pool import Pool
-from serving.wire import Admitted, Failed, Finished, HandedBack, SamplingSpec, Tokens
+from serving.wire import (
+    Admitted,
+    ClassCounts,
+    Failed,
+    Finished,
+    HandedBack,
+    Held,
+    RequestClass,
+    SamplingSpec,
+    Tokens,
+)
 from tests.fakes.host import ListSink
 from tests.gateway.test_pool import HOSTS, state
 
@@ -64,7 +74,13 @@ class ScriptedStreams:
 
 
 class Scene:
-    def __init__(self, *scripts: list[Any], sink: Sink | None = None, **sampling: Any) -> None:
+    def __init__(
+        self,
+        *scripts: list[Any],
+        sink: Sink | None = None,
+        request_class: RequestClass = "batch",
+        **sampling: Any,
+    ) -> None:
         self.pool, self.events = Pool(HOSTS), ListSink()
         self.census = Census(self.events)
         self.streams = ScriptedStreams(*scripts)
@@ -72,13 +88,15 @@ class Scene:
         spec = SamplingSpec(
             **({"max_tokens": 50, "temperature": 0.0, "eos_token_id": EOS} | sampling)
         )
-        self.generation = Generation("r", "g", "m", "batch", [1], spec, 100, streamed=True)
+        self.generation = Generation("r", "g", "m", request_class, [1], spec, 100, streamed=True)
         self.pool.on_doubt(lambda host: self.pool.report(host, state(host)))
         for host in ("a", "b"):
             self.pool.report(host, state(host))
 
-    def start(self, wait_s: float = 120) -> "asyncio.Task[None]":
-        settings = GatewaySettings(replica_wait_s=wait_s, resume_wait_s=wait_s)
+    def start(self, wait_s: float = 120, slot_wait_s: float = 120) -> "asyncio.Task[None]":
+        settings = GatewaySettings(
+            replica_wait_s=wait_s, resume_wait_s=wait_s, slot_wait_s=slot_wait_s
+        )
         runner = AttemptRunner(self.pool, self.streams, self.census, settings)
         return asyncio.create_task(runner.run(self.generation, self.sink, replica_wait_s=wait_s))
 
@@ -241,7 +259,7 @@ class SlowToClose(ScriptedStreams):
 async def test_a_host_may_be_lost_again_while_the_streams_of_it_are_being_closed(
     silence_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.gateway.following.QUEUED_SILENCE_S", silence_s)
+    monkeypatch.setattr("serving.gateway.intake.BATCH_SLOT_WAIT_S", silence_s)
     scene = Scene()
     scene.streams = SlowToClose([HANG], [[Tokens([6]), Finished("length")]])
     run = scene.start()
@@ -285,3 +303,59 @@ async def test_without_a_replica_the_wait_ends_with_503() -> None:
 
     assert caught.value.refusal.status == 503
     assert caught.value.refusal.retry_after_s == 1
+
+
+# ---------------------------------------------------------------- the wait for a slot
+
+NO_TIME_S = 1e-6
+
+
+def all_taken(scene: Scene) -> None:
+    """No host has a slot that nothing is on."""
+    for host in ("a", "b"):
+        scene.pool.report(host, state(host, running=ClassCounts(interactive=4)))
+
+
+async def test_queued_on_a_host_for_too_long_an_interactive_request_ends_with_503() -> None:
+    scene = Scene([HANG], request_class="interactive")
+    all_taken(scene)
+
+    with pytest.raises(GenerationFailed) as caught:
+        await scene.start(slot_wait_s=NO_TIME_S)
+
+    assert (caught.value.refusal.status, caught.value.refusal.code) == (503, "no_slot")
+    assert caught.value.refusal.retry_after_s
+    assert [view.attempts for view in scene.pool.hosts()] == [0, 0]
+
+
+async def test_where_another_replica_has_a_slot_it_goes_there_instead() -> None:
+    there = [Admitted("b", 0.0), Tokens([6]), Finished("length")]
+    scene = Scene([HANG], [there], request_class="interactive")
+
+    await scene.start(slot_wait_s=NO_TIME_S)
+
+    assert scene.hosts == ["a", "b"]
+    assert scene.sink.token_ids == [6]
+
+
+@pytest.mark.parametrize(
+    ("request_class", "came"),
+    [
+        ("batch", []),
+        ("batch", [Admitted("a", 0.0), Held()]),
+        ("interactive", [Admitted("a", 0.0)]),
+    ],
+    ids=["batch in the queue", "held", "in a slot"],
+)
+async def test_all_others_may_wait_longer(request_class: RequestClass, came: list[Any]) -> None:
+    scene = Scene([came, HANG] if came else [HANG], request_class=request_class)
+    all_taken(scene)
+
+    run = scene.start(slot_wait_s=NO_TIME_S)
+    await until(lambda: scene.hosts == ["a"])
+    for _ in range(20):
+        await asyncio.sleep(NO_TIME_S)
+
+    assert not run.done()
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)

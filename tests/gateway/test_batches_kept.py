@@ -1,7 +1,6 @@
 """A gateway forgets batches and files that have had their time, and keeps all others."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -24,6 +23,7 @@ from serving.config import Fleet, StateFolder
 from serving.gateway.accounts import Accounts
 from serving.gateway.batches.service import BatchService
 from serving.gateway.lines.work import Duration
+from serving.lasting import LastingTasks
 from tests.batches.samples import Clock, batch_record, put
 from tests.fakes.host import fake_fleet, wait_until
 
@@ -51,14 +51,12 @@ async def serving(fleet: Fleet, state: StateFolder) -> AsyncIterator[httpx.Async
         fleet, state, Accounts([], {}), built=built, expect=lambda *_: Duration(0.0, 0.0)
     )
     transport = httpx.ASGITransport(Starlette(routes=service.routes()))
-    running = asyncio.create_task(service.run())
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    with closing(service):
+        async with (
+            LastingTasks().running(service.works()),
+            httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+        ):
             yield client
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
 
 
 def a_batch(state: StateFolder, name: str, days_ago: int, *, ended: bool) -> list[FileRecord]:

@@ -214,6 +214,25 @@ def test_a_write_that_fails_is_made_good_by_the_next(
     assert restored(opened(tmp_path)) == [5, 6]
 
 
+async def test_a_sync_that_dies_loses_nothing_once_it_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partials = Partials(Journal(tmp_path))
+    partials.keep(LINE).grew(Tokens([5]))
+
+    def broken(_journal: Journal, _records: list[Record]) -> None:
+        raise ValueError("a fault")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "rewrite", broken)
+        with pytest.raises(ValueError, match="a fault"):
+            await partials.run()
+    written(partials)
+    died(partials)
+
+    assert restored(opened(tmp_path)) == [5]
+
+
 async def test_what_came_last_is_written_when_the_gateway_ends(tmp_path: Path) -> None:
     partials = Partials(Journal(tmp_path))
     syncing = asyncio.create_task(partials.run())
@@ -224,6 +243,7 @@ async def test_what_came_last_is_written_when_the_gateway_ends(tmp_path: Path) -
 
     syncing.cancel()
     await asyncio.gather(syncing, return_exceptions=True)
+    partials.close()
 
     assert restored(opened(tmp_path)) == [5]
 

@@ -1,5 +1,6 @@
 """What is refused, with which status, in which API's form."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -8,7 +9,9 @@ import openai
 import pytest
 
 from serving.gateway.calls import MAX_BODY_BYTES
+from tests.fakes.host import wait_until
 from tests.gateway.conftest import ABSENT, EXACT, Stage
+from tests.gateway.test_resuming import sent
 
 ASK = [{"role": "user", "content": "Hello?"}]
 HIDDEN = (
@@ -66,6 +69,31 @@ def test_no_replica_is_an_overloaded_error_to_anthropic_clients(hasty: Stage, st
     assert caught.value.status_code == 503
     assert caught.value.body["error"]["type"] == "overloaded_error"
     assert "retry-after" in caught.value.response.headers
+
+
+@pytest.fixture
+def all_slots_taken(stage: Stage, hasty: Stage) -> Iterator[None]:
+    """By requests of another gateway, whose engines say nothing; `hasty` knows."""
+    stage.gates("close")
+    clients = [sent(stage, {"model": EXACT, "prompt": "Tell"}) for _ in range(8)]
+    wait_until(lambda: [h["running"]["interactive"] for h in hasty.fleet()["hosts"]] == [4, 4])
+    yield
+    stage.gates("open")
+    for client in clients:
+        assert client.getresponse().status == 200
+
+
+@pytest.mark.usefixtures("all_slots_taken")
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_slot_is_503_with_retry_after_also_for_a_stream(hasty: Stage, stream: bool) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        hasty.openai().chat.completions.create(model=EXACT, messages=ASK, stream=stream)
+
+    assert caught.value.status_code == 503
+    assert int(caught.value.response.headers["retry-after"]) >= 1
+    assert caught.value.code == "no_slot"
+    assert caught.value.type == "server_error"
+    assert hasty.ended(1)[0].outcome == "rejected"
 
 
 def test_an_unknown_model_is_404_in_both_forms(stage: Stage) -> None:

@@ -233,3 +233,38 @@ async def test_a_host_is_left_by_and_by_for_a_model_that_waits_long(scene: Scene
     with scene.request("n"):
         await until(lambda: scene.sender.told == [("a", "n")])
         assert scene.sender.sent[0][1].waited_s > 0
+
+
+async def test_a_switch_that_nobody_could_follow_does_not_stand_for_ever(scene: Scene) -> None:
+    scene.report("a")
+    with scene.request("n"):
+        await until(lambda: bool(scene.sender.sent))
+        scene.sender.answer(ValueError("a fault"))
+        await until(lambda: bool(scene.ended))
+
+    assert scene.ended == [("n", "unreachable")]
+
+
+async def test_a_switcher_that_died_knows_of_no_switch_when_it_is_begun_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene()
+    scene.report("a")
+    with scene.request("n"):
+        running = asyncio.create_task(scene.switcher.run())
+        await until(lambda: bool(scene.sender.sent))
+
+        def broken(_switcher: Switcher) -> float | None:
+            raise ValueError("a fault")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Switcher, "look", broken)
+            scene.report("a")
+            with pytest.raises(ValueError, match="a fault"):
+                await running
+
+        again = asyncio.create_task(scene.switcher.run())
+        scene.report("a")
+        await until(lambda: len(scene.sender.sent) == 2)
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)

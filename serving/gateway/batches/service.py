@@ -15,6 +15,7 @@ from serving.gateway.batches.answers import Handler, answering
 from serving.gateway.batches.batch_routes import BatchRoutes
 from serving.gateway.batches.file_routes import FileRoutes
 from serving.gateway.batches.validating import ExpectDuration, InputValidation
+from serving.lasting import Work
 
 SWEEP_EVERY_S = 600.0
 
@@ -51,14 +52,13 @@ class BatchService:
             expect=expect,
         )
 
-    async def run(self) -> None:
-        """Validate inputs and drop what has had its time, for as long as the gateway serves."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._validation.run())
-                group.create_task(self._sweep_always())
-        finally:
-            self._catalog.close()
+    def works(self) -> dict[str, Work]:
+        """What is to run always: inputs are validated, and what has had its time is dropped."""
+        return {"batch validation": self._validation.run, "batch sweep": self._sweep_always}
+
+    def close(self) -> None:
+        """When nothing of it runs any more."""
+        self._catalog.close()
 
     def routes(self) -> list[Route]:
         """Every path of the API."""

@@ -72,7 +72,8 @@ class InputValidation:
         self._queue.put_nowait(batch_id)
 
     async def run(self) -> None:
-        """For as long as the gateway serves."""
+        """For as long as the gateway serves. May be run again."""
+        self._stopped.clear()
         try:
             await self._run()
         finally:

@@ -188,15 +188,20 @@ class Partials:
             partial.left_at = time.monotonic()
 
     async def run(self) -> None:
-        """Sync until cancelled, and once more then."""
+        """Sync until cancelled. May be run again."""
         try:
             while True:
                 await _to_its_end(asyncio.to_thread(self._write, *self._due()))
                 await asyncio.sleep(SYNC_EVERY_S)
-        finally:
-            self._write(*self._due())
-            if self._journal is not None:
-                self._journal.close()
+        except Exception:
+            self._stale = True  # what was due may not have been written
+            raise
+
+    def close(self) -> None:
+        """Sync once more, when nothing of it runs any more."""
+        self._write(*self._due())
+        if self._journal is not None:
+            self._journal.close()
 
     def _due(self) -> tuple[bool, list[Record]]:
         """What is to be written, and whether in place of everything."""
