@@ -72,12 +72,7 @@ async def running_gateway(
         metrics.observe(event, gaps)
         figures.ended(event)
 
-    dispatchers = {
-        endpoint.path: Dispatcher(
-            endpoint, fleet=fleet, accounts=accounts, apps=apps, events=events, on_end=ended
-        )
-        for endpoint in ENDPOINTS
-    }
+    dispatchers = _dispatchers(fleet, accounts, apps, events, ended)
     async with _session() as session, aclosing(HostStreams(session, admin_token)) as streams:
         runner = AttemptRunner(
             pool,
@@ -111,6 +106,22 @@ async def running_gateway(
         with closing(batches), closing(partials):
             async with _ended_with_the_block(built), lasting.running(works):
                 yield Gateway(front(status, dispatchers, batches.routes()), pool, built)
+
+
+def _dispatchers(
+    fleet: Fleet,
+    accounts: Accounts,
+    apps: dict[str, ASGIApp],
+    events: EventSink,
+    on_end: Callable[[RequestEnded, TokenGaps], None],
+) -> dict[str, Dispatcher]:
+    """Of every endpoint, by its path."""
+    return {
+        endpoint.path: Dispatcher(
+            endpoint, fleet=fleet, accounts=accounts, apps=apps, events=events, on_end=on_end
+        )
+        for endpoint in ENDPOINTS
+    }
 
 
 def _session() -> aiohttp.ClientSession:
