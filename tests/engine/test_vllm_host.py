@@ -1,7 +1,7 @@
 """A real engine host over real vLLM engines on the packaged model."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -196,13 +196,17 @@ def test_an_engine_that_is_killed_fails_its_work_retryably_and_comes_back(
     assert read(exact, "again").end() == Finished("length")
 
 
-@pytest.mark.parametrize("victim", ["main", "host process"])
-def test_no_process_is_left_when_one_of_the_host_is_killed(tmp_path: Path, victim: str) -> None:
+def main_process(host: RealHost) -> psutil.Process:
+    return host.processes()[0]
+
+
+@pytest.mark.parametrize("victim", [main_process, RealHost.warm_process, RealHost.host_process])
+def test_no_process_is_left_when_one_of_the_host_is_killed(
+    tmp_path: Path, victim: Callable[[RealHost], psutil.Process]
+) -> None:
     with real_host(tmp_path, MODELS, starts_with="half") as host:
         wait_until(lambda: bool(host.engines()), limit_s=START_LIMIT_S)
-        main, _warm, host_process = host.processes()[:3]
-        killed: psutil.Process = main if victim == "main" else host_process
-        killed.kill()
+        victim(host).kill()
         host.process.wait(STOP_LIMIT_S)
         wait_until(host.ended)
         assert host.process.returncode != 0

@@ -71,6 +71,15 @@ class RealHost:
         self._seen |= {process.pid: process for process in found}
         return found
 
+    def warm_process(self) -> psutil.Process:
+        """What the host process and all engines are forked from."""
+        (warm,) = [p for p in self.processes()[0].children() if "forkserver" in _command(p)]
+        return warm
+
+    def host_process(self) -> psutil.Process:
+        """What answers; the first that was forked."""
+        return min(self.warm_process().children(), key=lambda process: process.create_time())
+
     def engines(self) -> list[psutil.Process]:
         """The engine processes, oldest first."""
         named = [p for p in self.processes() if "EngineCore" in _command(p)]

@@ -94,11 +94,10 @@ def test_what_a_host_says_its_engines_hold_is_what_the_driver_says(tmp_path: Pat
 
 def test_nothing_forks_from_a_process_with_a_cuda_context(tmp_path: Path) -> None:
     with cuda_host(tmp_path, devices=[0]) as host:
-        light_main, warm = host.processes()[:2]
         (engine,) = host.engines()
         assert uses_cuda(engine), "this test would not see a context"
-        assert not uses_cuda(warm)
-        assert not uses_cuda(light_main)
+        assert not uses_cuda(host.warm_process())
+        assert not uses_cuda(host.processes()[0])
 
 
 def uses_cuda(process: psutil.Process) -> bool:
