@@ -67,7 +67,7 @@ class AttemptRunner:
 
     async def run(self, generation: Generation, sink: TokenSink, *, replica_wait_s: float) -> None:
         """See `generation` through. Raises GenerationFailed."""
-        trip = Trip(generation, replica_wait_s, self._settings.resume_wait_s)
+        trip = Trip(generation, self._settings, replica_wait_s=replica_wait_s)
         model, request_class = generation.model, generation.request_class
         with (
             Whereabouts(self._census, model, request_class, generation.work) as whereabouts,
@@ -132,8 +132,7 @@ class AttemptRunner:
                 request = generation.begin_attempt(step, host)
                 trip.begin(host)
                 telling = self._telling(trip, host, whereabouts, place)
-                slot_wait_s = self._settings.slot_wait_s
-                intake = Intake(generation, sink, telling, slot_wait_s=slot_wait_s)
+                intake = Intake(generation, sink, telling, slot_wait_s=trip.slot_wait_s)
                 failure = await self._follow(trip, request, intake, lease)
                 end = self._end(trip, lease, intake, failure)
                 if end.kind == "failed":

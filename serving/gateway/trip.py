@@ -5,6 +5,7 @@ Plain state. When to give up is decided here; the attempts are made by `serving.
 
 import time
 
+from serving.config import GatewaySettings
 from serving.gateway.failures import attempts_failed
 from serving.gateway.generation import Generation
 from serving.gateway.intake import AttemptEnd
@@ -17,9 +18,11 @@ FAILURES_IN_A_ROW = 5
 class Trip:
     """What a generation remembers from attempt to attempt while it is driven."""
 
-    def __init__(self, generation: Generation, replica_wait_s: float, resume_wait_s: float) -> None:
+    def __init__(
+        self, generation: Generation, settings: GatewaySettings, *, replica_wait_s: float
+    ) -> None:
         self.generation = generation
-        self._replica_wait_s, self._resume_wait_s = replica_wait_s, resume_wait_s
+        self._settings, self._replica_wait_s = settings, replica_wait_s
         self.without_slot_since = time.monotonic()
         self.avoid: frozenset[str] = frozenset()
         self._failures = 0
@@ -37,8 +40,14 @@ class Trip:
     def replica_by(self) -> float:
         """When (monotonic) to give up waiting for a replica."""
         started = self.generation.first_slot_at is not None
-        wait_s = self._resume_wait_s if started else self._replica_wait_s
+        wait_s = self._settings.resume_wait_s if started else self._replica_wait_s
         return self.without_slot_since + wait_s
+
+    @property
+    def slot_wait_s(self) -> float:
+        """How long an interactive generation may be queued on one host."""
+        settings, started = self._settings, self.generation.first_slot_at is not None
+        return settings.resume_wait_s if started else settings.slot_wait_s
 
     def begin(self, host: str) -> None:
         """An attempt on `host` begins."""

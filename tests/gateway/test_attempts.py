@@ -353,9 +353,24 @@ async def test_all_others_may_wait_longer(request_class: RequestClass, came: lis
 
     run = scene.start(slot_wait_s=NO_TIME_S)
     await until(lambda: scene.hosts == ["a"])
+
+    await goes_on_waiting(run)
+
+
+async def test_one_that_was_started_waits_for_a_slot_as_long_as_to_be_resumed() -> None:
+    broken_off = [[Admitted("a", 0.0), Tokens([5])], BROKEN]
+    scene = Scene(broken_off, [HANG], request_class="interactive")
+
+    run = scene.start(slot_wait_s=NO_TIME_S)
+    await until(lambda: scene.hosts == ["a", "b"])
+    all_taken(scene)
+
+    await goes_on_waiting(run)
+
+
+async def goes_on_waiting(run: "asyncio.Task[None]") -> None:
     for _ in range(20):
         await asyncio.sleep(NO_TIME_S)
-
     assert not run.done()
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
