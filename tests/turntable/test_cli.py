@@ -50,6 +50,22 @@ def test_a_broken_fleet_file_is_named_with_its_fix_and_no_trace(
     assert "Traceback" not in shown
 
 
+def test_a_state_folder_that_cannot_be_made_is_named_with_a_fix_and_no_trace(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    assert run("models") == 1
+    shown = capsys.readouterr().err
+    assert str(tmp_path / "state") in shown
+    assert "fix" in shown
+    assert "Traceback" not in shown
+
+
+def test_looking_for_an_instance_makes_no_folder(run: Run, state: StateFolder) -> None:
+    assert run("status") == 3
+    assert not state.root.exists()
+
+
 def test_models_are_listed_without_an_instance(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

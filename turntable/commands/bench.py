@@ -41,8 +41,10 @@ def bench(
     share the machine.
     """
     import benchmarks
+    from benchmarks.registry import check_name
     from turntable.supervision.lifecycle import signals_interrupt
 
+    check_name(name)
     chosen = settings(context)
     if not force:
         _refuse_beside_an_instance(chosen.state)
