@@ -93,12 +93,21 @@ def setbacks_table(setbacks: Iterable[Setback]) -> dg.MetadataValue:
     return table((msgspec.structs.asdict(setback) for setback in setbacks), columns)
 
 
+def verdicts_table(plan: Plan) -> dg.MetadataValue:
+    """Replicas and the reason for them, one row a model; with little beside it, it reads well."""
+    return table(
+        (
+            {"model": model, "replicas": plan.replicas[model], "why": why}
+            for model, why in plan.verdicts.items()
+        ),
+        ["model", "replicas", "why"],
+    )
+
+
 def models_table(plan: Plan) -> dg.MetadataValue:
-    """Demand, replicas and the reason for them, one row a model."""
+    """Demand and capacity, one row a model."""
     columns = [
         "model",
-        "replicas",
-        "why",
         "interactive tokens/s",
         "batch tokens/s",
         "interactive waiting",
@@ -112,8 +121,6 @@ def models_table(plan: Plan) -> dg.MetadataValue:
         (
             {
                 "model": model,
-                "replicas": plan.replicas[model],
-                "why": plan.verdicts[model],
                 "interactive tokens/s": round(demand.interactive_tokens_per_s, 1),
                 "batch tokens/s": round(demand.batch_tokens_per_s, 1),
                 "interactive waiting": demand.waiting_interactive,

@@ -260,8 +260,8 @@ def test_the_page_of_a_run_shows_what_it_did_and_a_picture(
     run = materialized(installation, instance, "some")
 
     page = run.get_asset_materialization_events()[1].materialization.metadata
-    assert {name: page[name].value for name in ("ok", "errors", "completion tokens")} == {
-        "ok": 3,
+    assert {name: page[name].value for name in ("answered", "errors", "completion tokens")} == {
+        "answered": 3,
         "errors": 0,
         "completion tokens": 15,
     }
