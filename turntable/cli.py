@@ -102,7 +102,9 @@ def _fix(error: OSError) -> str:
     if error.errno in _FULL:
         return "Make room there."
     if error.errno in _FORBIDDEN:
-        return "Allow it to be written, or name another state folder: --state FOLDER"
+        return (
+            "Allow it to be written, or name another place; the state folder's is --state FOLDER."
+        )
     return "See whether it is the right path."
 
 
