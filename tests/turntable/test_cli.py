@@ -3,6 +3,7 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ def test_help_names_every_command(run: Run, capsys: pytest.CaptureFixture[str]) 
     named = "up status models tiers swap cancel datasets plan simulate demo bench stop"
     for command in named.split():
         assert command in shown
+
+
+def test_the_version_is_that_of_the_package(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"turntable {version('turntable')}\n"
 
 
 @pytest.mark.parametrize("command", ["status", "plan", "stop"])
