@@ -65,6 +65,7 @@ def _sample(instance: Instance, trace: Trace) -> CalibrationSamples:
             answered=answered,
             swaps=swaps,
             profile=before.profile + after.profile,
+            together=before.together + after.together,
             prefills=read_prefills(instance, reader, before.prompts + after.prompts),
             slots=instance.fleet.models[0].slots,
         )

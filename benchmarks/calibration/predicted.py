@@ -38,7 +38,7 @@ def predict(samples: CalibrationSamples, fleet: Fleet, assumed: Assumptions) -> 
     )
     gateway = Gateway(trace.models, ttft_s=assumed.ttft_s) if sharing else None
     planned = Planned(fleet, reaction_s=assumed.reaction_s)
-    return replay(trace, cluster, planned, gateway=gateway)
+    return replay(trace, cluster, planned, gateway=gateway, cores=assumed.shared_cores)
 
 
 def as_answered(request: Request, fleet: Fleet) -> Answered:

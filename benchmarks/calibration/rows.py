@@ -71,4 +71,5 @@ def _assumed(assumed: Assumptions) -> list[Row]:
         Row("fitted: a prompt token", assumed.prefill_token_s, "s"),
         Row("fitted: a hotswap from asleep", assumed.swap_asleep_s, "s"),
         Row("fitted: plan to hotswap", assumed.reaction_s, "s"),
+        Row("fitted: slower beside the other host", assumed.slower_beside, "share"),
     ]

@@ -46,6 +46,8 @@ class CalibrationSamples:
     answered: list[Answered]
     swaps: list[Swapped]
     profile: list[ProfilePoint]
-    """Batch sizes of all hosts."""
+    """Batch sizes of all hosts, each while the others did nothing."""
+    together: list[ProfilePoint]
+    """The same of all hosts at once."""
     prefills: list[Prefill]
     slots: int

@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.calibration.fitting import assumptions, fitted_prefill_s, fitted_steps
+from benchmarks.calibration.fitting import (
+    assumptions,
+    fitted_prefill_s,
+    fitted_slowdown,
+    fitted_steps,
+)
 from benchmarks.calibration.fleet import TENANTS, calibration_fleet
 from benchmarks.calibration.plots import write_plots
 from benchmarks.calibration.predicted import as_answered, predict
@@ -30,6 +35,10 @@ def answered(arrived_s: float, model: str, ttft_s: float = 0.2) -> Answered:
     return Answered(arrived_s, model, False, 100, 20, ttft_s, 0.02, arrived_s + ttft_s + 0.4)
 
 
+def profile(times: float = 1.0) -> list[ProfilePoint]:
+    return [ProfilePoint(size, times * (STEP_S + TOKEN_S * size)) for size in (1, 2, 4, 8)]
+
+
 def samples(fleet: Fleet, swaps: list[Swapped] | None = None) -> CalibrationSamples:
     names = [model.name for model in fleet.models]
     requests = [answered(float(second), names[second // 20 % 2]) for second in range(80)]
@@ -37,7 +46,8 @@ def samples(fleet: Fleet, swaps: list[Swapped] | None = None) -> CalibrationSamp
     return CalibrationSamples(
         answered=requests,
         swaps=[Swapped("asleep", 0.3, 1.2)] if swaps is None else swaps,
-        profile=[ProfilePoint(size, STEP_S + TOKEN_S * size) for size in (1, 2, 4, 8)],
+        profile=profile(),
+        together=profile(times=1.3),
         prefills=[Prefill(100, 100 * (PROMPT_TOKEN_S + STEP_S / 128))],
         slots=32,
     )
@@ -69,8 +79,7 @@ def test_a_slice_keeps_who_asks_when_and_is_short_and_small() -> None:
 
 
 def test_a_linear_profile_is_found_again() -> None:
-    points = [ProfilePoint(size, STEP_S + TOKEN_S * size) for size in (1, 2, 4, 8)]
-    assert fitted_steps(points) == pytest.approx((STEP_S, TOKEN_S))
+    assert fitted_steps(profile()) == pytest.approx((STEP_S, TOKEN_S))
 
 
 def test_a_profile_that_falls_is_taken_as_flat() -> None:
@@ -78,6 +87,21 @@ def test_a_profile_that_falls_is_taken_as_flat() -> None:
         pytest.approx(0.015),
         0.0,
     )
+
+
+def test_engines_that_work_together_are_slower_by_what_each_other_one_adds() -> None:
+    assert fitted_slowdown(profile(), profile(times=1.5), hosts=2) == pytest.approx(0.5)
+    assert fitted_slowdown(profile(), profile(times=1.5), hosts=3) == pytest.approx(0.25)
+
+
+def test_a_single_size_that_was_disturbed_does_not_count() -> None:
+    together = [*profile(times=1.5)[:3], ProfilePoint(8, 1.0)]
+    assert fitted_slowdown(profile(), together, hosts=2) == pytest.approx(0.5)
+
+
+def test_nobody_is_faster_beside_others_nor_slower_without_any() -> None:
+    assert fitted_slowdown(profile(), profile(times=0.9), hosts=2) == 0.0
+    assert fitted_slowdown(profile(), profile(times=1.5), hosts=1) == 0.0
 
 
 def test_a_prompts_token_costs_what_it_took_less_its_part_of_a_step() -> None:
