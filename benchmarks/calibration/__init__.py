@@ -39,7 +39,7 @@ def measure(setting: Setting) -> list[Row]:
     predicted = Outcome(answered, replayed.moves + replayed.switches)
     if setting.plots_dir is not None:
         write_plots(real, predicted, setting.plots_dir)
-    return rows_of(real, predicted, assumed)
+    return rows_of(real, predicted, assumed, samples.client_later_s)
 
 
 def _trace(setting: Setting) -> Trace:
@@ -58,11 +58,12 @@ def _sample(instance: Instance, trace: Trace) -> CalibrationSamples:
     began_at = time.time()
     streams = send(instance, trace)
     with instance.reader() as reader:
-        answered = read_answered(instance, reader, streams)
+        answered, client_later_s = read_answered(instance, reader, streams)
         swaps = read_swaps(instance, reader, began_at)
         after = measure_engines(instance, "after")
         return CalibrationSamples(
             answered=answered,
+            client_later_s=client_later_s,
             swaps=swaps,
             profile=before.profile + after.profile,
             together=before.together + after.together,

@@ -20,8 +20,10 @@ class Outcome:
     swaps: int
 
 
-def rows_of(real: Outcome, predicted: Outcome, assumed: Assumptions) -> list[Row]:
-    """Each figure as it was, as it was predicted, and how far that is off."""
+def rows_of(
+    real: Outcome, predicted: Outcome, assumed: Assumptions, client_later_s: Sequence[float]
+) -> list[Row]:
+    """Each figure as it was, as it was predicted, and how far that is off; then what it is by."""
     was, said = _figures(real, assumed), _figures(predicted, assumed)
     rows = []
     for figure, (value, unit) in was.items():
@@ -31,6 +33,10 @@ def rows_of(real: Outcome, predicted: Outcome, assumed: Assumptions) -> list[Row
             Row(f"{figure}, predicted", prediction, unit),
             Row(f"{figure}, error of the prediction", off(prediction, value), "share", WITHIN),
         ]
+    rows += [
+        Row(f"first token later at the client, {name}", quantile(client_later_s, share), "s")
+        for name, share in (("p50", 0.5), ("p95", 0.95))
+    ]
     return [*rows, *_assumed(assumed)]
 
 
@@ -57,10 +63,6 @@ def _figures(outcome: Outcome, assumed: Assumptions) -> dict[str, tuple[float, s
         "throughput": (tokens / ended_s, "tokens/s"),
         "swaps": (outcome.swaps, "count"),
     }
-
-
-def _met(answered: Answered, assumed: Assumptions) -> bool:
-    return answered.ttft_s <= assumed.ttft_s and answered.tpot_s <= assumed.tpot_s
 
 
 def _assumed(assumed: Assumptions) -> list[Row]:

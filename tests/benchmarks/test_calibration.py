@@ -45,6 +45,7 @@ def samples(fleet: Fleet, swaps: list[Swapped] | None = None) -> CalibrationSamp
     requests.append(answered(30.0, names[3], ttft_s=2.0))
     return CalibrationSamples(
         answered=requests,
+        client_later_s=[0.01] * len(requests),
         swaps=[Swapped("asleep", 0.3, 1.2)] if swaps is None else swaps,
         profile=profile(),
         together=profile(times=1.3),
@@ -127,13 +128,21 @@ def test_a_prediction_within_a_fifth_is_good(fleet: Fleet) -> None:
     assumed = assumptions(samples(fleet), fleet)
     real = Outcome([answered(0.0, "a", ttft_s=1.0)], swaps=10)
     near = Outcome([answered(0.0, "a", ttft_s=1.15)], swaps=12)
-    met = {row.figure: row.met for row in rows_of(real, near, assumed)}
+    met = {row.figure: row.met for row in rows_of(real, near, assumed, [0.01])}
     assert met["TTFT p50, error of the prediction"] is True
     assert met["swaps, error of the prediction"] is True
     far = Outcome([answered(0.0, "a", ttft_s=0.7)], swaps=13)
-    met = {row.figure: row.met for row in rows_of(real, far, assumed)}
+    met = {row.figure: row.met for row in rows_of(real, far, assumed, [0.01])}
     assert met["TTFT p50, error of the prediction"] is False
     assert met["swaps, error of the prediction"] is False
+
+
+def test_how_much_later_clients_saw_it_is_told_and_not_judged(fleet: Fleet) -> None:
+    outcome = Outcome([answered(0.0, "a")], swaps=1)
+    rows = rows_of(outcome, outcome, assumptions(samples(fleet), fleet), [0.01, 0.01, 0.5])
+    later = {row.figure: row for row in rows if "at the client" in row.figure}
+    assert [row.value for row in later.values()] == pytest.approx([0.01, 0.451])
+    assert all(row.met is None for row in later.values())
 
 
 def test_nothing_predicted_for_nothing_is_right() -> None:
