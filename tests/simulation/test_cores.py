@@ -1,6 +1,10 @@
 """Hosts that share a machine's cores: by how much they slow each other down, and when."""
 
+import dataclasses
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simulation.cluster import Cluster
 from simulation.commands import Command, Swap
@@ -33,10 +37,16 @@ class Placed(Policy):
         return [self._later[now]] if now in self._later else []
 
 
-def replayed(of: Trace, policy: Placed, hosts: int, cores: SharedCores | None) -> Replayed:
+def replayed(
+    of: Trace,
+    policy: Placed,
+    hosts: int,
+    cores: SharedCores | None,
+    service: ServiceModel = SERVICE,
+) -> Replayed:
     models = len(of.models)
     pool = Cluster(
-        [SERVICE] * models,
+        [service] * models,
         hosts,
         room=8,
         swap_times=SwapTimes(SWAP_S, SWAP_S),
@@ -88,3 +98,22 @@ def test_hosts_that_end_at_the_same_moment_all_serve_on() -> None:
     arrivals = trace(*pair, (5, "a", 10, 51), (5, "b", 10, 51))
     requests = replayed(arrivals, Placed(0, 1), 2, cores()).requests
     assert [r.ended_at - r.arrived_at for r in requests] == pytest.approx([0.9] * 4)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 5), st.sampled_from("ab"), st.integers(1, 50), st.integers(1, 99)),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_nobody_ends_sooner_than_alone_nor_later_than_always_beside_the_other(
+    rows: list[tuple[float, str, int, int]],
+) -> None:
+    arrivals = trace((0, "a", 1, 1), (0, "b", 1, 1), *rows)
+    always = dataclasses.replace(SERVICE, step_s=SERVICE.step_s * (1 + SLOWER))
+    alone = replayed(arrivals, Placed(0, 1), 2, None).requests
+    beside = replayed(arrivals, Placed(0, 1), 2, cores()).requests
+    slowest = replayed(arrivals, Placed(0, 1), 2, None, always).requests
+    for quick, found, slow in zip(alone, beside, slowest, strict=True):
+        assert quick.ended_at - 1e-3 <= found.ended_at <= slow.ended_at + 1e-3
