@@ -10,7 +10,7 @@ from benchmarks.calibration.engines import measure_engines
 from benchmarks.calibration.fitting import assumptions
 from benchmarks.calibration.fleet import TENANTS, calibration_fleet
 from benchmarks.calibration.plots import write_plots
-from benchmarks.calibration.predicted import as_answered, predict
+from benchmarks.calibration.predicted import as_answered, predictions
 from benchmarks.calibration.recorded import read_answered, read_prefills, read_swaps
 from benchmarks.calibration.rows import Outcome, rows_of
 from benchmarks.calibration.samples import CalibrationSamples
@@ -33,12 +33,13 @@ def measure(setting: Setting) -> list[Row]:
         with started_instance(workspace, fleet, "calibration") as instance:
             samples = _sample(instance, trace)
     assumed = assumptions(samples, fleet)
-    replayed = predict(samples, fleet, assumed)
     real = Outcome(samples.answered, len(samples.swaps))
-    answered = [as_answered(request, fleet) for request in replayed.requests]
-    predicted = Outcome(answered, replayed.moves + replayed.switches)
+    predicted = [
+        Outcome([as_answered(each, fleet) for each in one.requests], one.moves + one.switches)
+        for one in predictions(samples, fleet, assumed)
+    ]
     if setting.plots_dir is not None:
-        write_plots(real, predicted, setting.plots_dir)
+        write_plots(real, predicted[0], setting.plots_dir)
     return rows_of(real, predicted, assumed, samples.client_later_s)
 
 

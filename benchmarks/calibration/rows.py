@@ -21,13 +21,16 @@ class Outcome:
 
 
 def rows_of(
-    real: Outcome, predicted: Outcome, assumed: Assumptions, client_later_s: Sequence[float]
+    real: Outcome,
+    predicted: Sequence[Outcome],
+    assumed: Assumptions,
+    client_later_s: Sequence[float],
 ) -> list[Row]:
     """Each figure as it was, as it was predicted, and how far that is off; then what it is by."""
-    was, said = _figures(real, assumed), _figures(predicted, assumed)
+    was, said = _figures(real, assumed), [_figures(each, assumed) for each in predicted]
     rows = []
     for figure, (value, unit) in was.items():
-        prediction = said[figure][0]
+        prediction = median([each[figure][0] for each in said])
         rows += [
             Row(f"{figure}, real", value, unit),
             Row(f"{figure}, predicted", prediction, unit),

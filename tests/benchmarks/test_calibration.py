@@ -13,7 +13,7 @@ from benchmarks.calibration.fitting import (
 )
 from benchmarks.calibration.fleet import TENANTS, calibration_fleet
 from benchmarks.calibration.plots import write_plots
-from benchmarks.calibration.predicted import as_answered, predict
+from benchmarks.calibration.predicted import REPLAYS, as_answered, predictions
 from benchmarks.calibration.rows import Outcome, off, rows_of
 from benchmarks.calibration.samples import Answered, CalibrationSamples, Prefill, Swapped
 from benchmarks.calibration.workload import DURATION_S, made_trace, small_slice
@@ -117,29 +117,56 @@ def test_a_trace_that_needed_no_hotswap_calibrates_nothing(fleet: Fleet) -> None
 
 def test_the_simulator_is_given_every_request_and_ends_them_all(fleet: Fleet) -> None:
     found = samples(fleet)
-    replayed = predict(found, fleet, assumptions(found, fleet))
-    predicted = [as_answered(request, fleet) for request in replayed.requests]
-    assert len(predicted) == len(found.answered)
-    assert {each.model for each in predicted} == {each.model for each in found.answered}
-    assert all(each.ended_s < float("inf") for each in predicted)
+    replays = predictions(found, fleet, assumptions(found, fleet))
+    assert len(replays) == REPLAYS
+    for replayed in replays:
+        predicted = [as_answered(request, fleet) for request in replayed.requests]
+        assert len(predicted) == len(found.answered)
+        assert {each.model for each in predicted} == {each.model for each in found.answered}
+        assert all(each.ended_s < float("inf") for each in predicted)
+
+
+def test_replays_differ_by_no_more_than_a_step_and_are_the_same_each_time(fleet: Fleet) -> None:
+    found = samples(fleet)
+    assumed = assumptions(found, fleet)
+    arrivals = [
+        [request.arrived_at for request in replayed.requests]
+        for replayed in predictions(found, fleet, assumed)
+    ]
+    assert arrivals[0] == sorted(each.arrived_s for each in found.answered)
+    assert len({tuple(each) for each in arrivals}) == REPLAYS
+    for each in arrivals[1:]:
+        assert each == sorted(each)
+        assert each == pytest.approx(arrivals[0], abs=0.025)
+    assert arrivals == [
+        [request.arrived_at for request in replayed.requests]
+        for replayed in predictions(found, fleet, assumed)
+    ]
 
 
 def test_a_prediction_within_a_fifth_is_good(fleet: Fleet) -> None:
     assumed = assumptions(samples(fleet), fleet)
     real = Outcome([answered(0.0, "a", ttft_s=1.0)], swaps=10)
     near = Outcome([answered(0.0, "a", ttft_s=1.15)], swaps=12)
-    met = {row.figure: row.met for row in rows_of(real, near, assumed, [0.01])}
+    met = {row.figure: row.met for row in rows_of(real, [near], assumed, [0.01])}
     assert met["TTFT p50, error of the prediction"] is True
     assert met["swaps, error of the prediction"] is True
     far = Outcome([answered(0.0, "a", ttft_s=0.7)], swaps=13)
-    met = {row.figure: row.met for row in rows_of(real, far, assumed, [0.01])}
+    met = {row.figure: row.met for row in rows_of(real, [far], assumed, [0.01])}
     assert met["TTFT p50, error of the prediction"] is False
     assert met["swaps, error of the prediction"] is False
 
 
+def test_one_replay_that_went_another_way_does_not_make_the_prediction(fleet: Fleet) -> None:
+    real = Outcome([answered(0.0, "a", ttft_s=1.0)], swaps=10)
+    odd = Outcome([answered(0.0, "a", ttft_s=3.0)], swaps=30)
+    rows = rows_of(real, [real, odd, real], assumptions(samples(fleet), fleet), [0.01])
+    assert {row.value for row in rows if "error" in row.figure} == {0.0}
+
+
 def test_how_much_later_clients_saw_it_is_told_and_not_judged(fleet: Fleet) -> None:
     outcome = Outcome([answered(0.0, "a")], swaps=1)
-    rows = rows_of(outcome, outcome, assumptions(samples(fleet), fleet), [0.01, 0.01, 0.5])
+    rows = rows_of(outcome, [outcome], assumptions(samples(fleet), fleet), [0.01, 0.01, 0.5])
     later = {row.figure: row for row in rows if "at the client" in row.figure}
     assert [row.value for row in later.values()] == pytest.approx([0.01, 0.451])
     assert all(row.met is None for row in later.values())
