@@ -21,7 +21,6 @@ from simulation.service import ServiceModel, SwapTimes
 from simulation.setting import Assumptions
 from simulation.trace import Trace
 
-
 REPLAYS = 9
 _SEED = 5
 _ARRIVALS_DIFFER_S = 0.02
