@@ -2,6 +2,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from supervisor.options import ServerOptions
 
@@ -32,20 +33,35 @@ def test_every_part_of_the_default_fleet_is_one_program(tmp_path: Path) -> None:
     ]
 
 
+def read_back(configuration: str, folder: Path) -> list[Any]:
+    """The groups of processes that supervisord finds in it."""
+    path = folder / "supervisord.conf"
+    path.write_text(configuration)
+    options = ServerOptions()
+    options.realize(["-c", str(path)], doc="")
+    groups: list[Any] = options.process_group_configs
+    return groups
+
+
 def test_supervisord_reads_back_commands_and_paths_with_blanks_and_percent_signs(
     tmp_path: Path,
 ) -> None:
     state = StateFolder(tmp_path / "100 % mine")
     command = (sys.executable, "-c", "print('50 %s')", "a b")
-    path = tmp_path / "supervisord.conf"
-    path.write_text(render([Program("odd", "host", command)], state, tmp_path))
-    options = ServerOptions()
-    options.realize(["-c", str(path)], doc="")
-    (group,) = options.process_group_configs
+    (group,) = read_back(render([Program("odd", "host", command)], state, tmp_path), tmp_path)
     (process,) = group.process_configs
     assert tuple(shlex.split(process.command)) == command
     assert process.stdout_logfile == str(state.logs / "odd.log")
     assert (process.stopasgroup, process.killasgroup) == (True, True)
+
+
+def test_the_daemon_is_stopped_before_what_it_uses(tmp_path: Path) -> None:
+    found = programs(load_fleet(FLEET_FILE), FLEET_FILE, StateFolder(tmp_path))
+    groups = read_back(render(found, StateFolder(tmp_path), tmp_path), tmp_path)
+    # supervisord stops them from the last to the first
+    (others, daemon) = sorted(groups, key=lambda group: group.priority)
+    assert [process.name for process in daemon.process_configs] == ["dagster-daemon"]
+    assert len(others.process_configs) == len(found) - 1
 
 
 def test_a_deep_state_folder_gets_a_short_private_socket(tmp_path: Path) -> None:

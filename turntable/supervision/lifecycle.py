@@ -164,7 +164,7 @@ class Lifecycle:
                 self._display.sentence("stopping")
                 self._supervisord.terminate()
                 try:
-                    self._supervisord.wait(STOP_WAIT_S + _STOP_MARGIN_S)
+                    self._supervisord.wait(2 * STOP_WAIT_S + _STOP_MARGIN_S)
                 except subprocess.TimeoutExpired:
                     self._display.sentence("not everything stopped in time")
             for process in members(self._state):

@@ -1,7 +1,8 @@
 """supervisord's configuration, and talking to a running supervisord.
 
-All programs are in one group, because supervisord stops group after group, but the processes of
-one group side by side.
+supervisord stops group after group, but the processes of one group side by side. So Dagster's
+daemon is in a group of its own, which is stopped first: it would take the end of the code server
+for a failure of whatever it is doing. All others are in one.
 """
 
 import hashlib
@@ -18,7 +19,8 @@ from serving.config import StateFolder
 from serving.errors import TurntableError
 from turntable.supervision.programs import Program
 
-_GROUP = "turntable"
+_STOPPED_LAST, _STOPPED_FIRST = 1, 2
+"""Priorities of groups: supervisord stops the higher one first."""
 _LONGEST_SOCKET_PATH = 90
 """The kernel takes 107 bytes; supervisord binds under a name that is longer by its process id."""
 STOP_WAIT_S = 15
@@ -61,7 +63,8 @@ def socket_path(state: StateFolder) -> Path:
 def render(programs: list[Program], state: StateFolder, folder: Path) -> str:
     """Supervisord's configuration file for these programs, which run in `folder`."""
     socket = _escaped(socket_path(state))
-    names = ",".join(program.name for program in programs)
+    daemons = [program.name for program in programs if program.kind == "daemon"]
+    others = [program.name for program in programs if program.kind != "daemon"]
     server = f"""\
 [unix_http_server]
 file = {socket}
@@ -76,12 +79,19 @@ pidfile = {_escaped(state.run / "supervisord.pid")}
 childlogdir = {_escaped(state.logs)}
 
 [rpcinterface:supervisor]
-supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface"""
+    groups = [
+        *_group_section("turntable", others, _STOPPED_LAST),
+        *_group_section("daemon", daemons, _STOPPED_FIRST),
+    ]
+    sections = [_program_section(program, state, folder) for program in programs]
+    return "\n\n".join([server, *groups, *sections]) + "\n"
 
-[group:{_GROUP}]
-programs = {names}"""
-    sections = [server, *(_program_section(program, state, folder) for program in programs)]
-    return "\n\n".join(sections) + "\n"
+
+def _group_section(name: str, programs: list[str], priority: int) -> list[str]:
+    if not programs:
+        return []
+    return [f"[group:{name}]\nprograms = {','.join(programs)}\npriority = {priority}"]
 
 
 def _program_section(program: Program, state: StateFolder, folder: Path) -> str:
