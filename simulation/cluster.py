@@ -53,7 +53,9 @@ class Cluster:
         waiting = self.waiting[model]
         touched: list[Host] = []
         if self._hold_back is not None:
-            waiting.put_late_last(now - self._hold_back.ttft_s)
+            token_s = self.services[model].prompt_token_s
+            free = [h.engine.prompt_tokens * token_s for h in self.replicas[model] if h.engine]
+            waiting.put_late_last(now, self._hold_back.ttft_s, token_s, free)
         while (request := waiting.first()) is not None:
             host = self._place(request)
             if host is None:
