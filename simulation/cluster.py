@@ -74,7 +74,7 @@ class Cluster:
         return tokens * self.services[model].prompt_token_s
 
     def _arrange(self, model: int, now: float) -> None:
-        """Choose who is to be in time, if an engine has room for one more."""
+        """Choose whose turn it is, if an engine takes one more."""
         if self._hold_back is None:
             return
         token_s = self.services[model].prompt_token_s

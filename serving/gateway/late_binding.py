@@ -1,8 +1,8 @@
 """Late binding: interactive requests wait here, not on a host that has prompts enough before it.
 
 An engine computes prompts in their order. What is sent to it cannot be taken by a host that wakes
-a moment later, so a replica gets the next request only while it can answer it in time. Whose turn it
-is then is decided by `serving.queueing`, which host is chosen by `placement`.
+a moment later, so a replica gets the next request only while it can answer it in time. Whose turn
+it is then is decided by `serving.queueing`, which host is chosen by `placement`.
 """
 
 import asyncio
@@ -17,10 +17,9 @@ from serving.gateway.queues import Place, Queues
 from serving.queueing import Line
 from serving.switching.timing import ASSUMED_WAKE_S, patience_s
 
-
 LOOK_AGAIN_S = 5.0
-"""Who has waited as long as one may without a replica, and has one, looks this often whether it still
-has."""
+"""Who has waited as long as one may without a replica, and has one, looks this often whether it
+still has."""
 
 
 @dataclass(eq=False)

@@ -13,12 +13,12 @@ from typing import Generic, TypeVar
 from serving.queueing.in_time import Prompt, in_time
 
 LATE_SHARE = 0.1
-"""Of the prompt work that is sent while others wait, what those that are late get at least: they are
+"""Of the prompt work that is sent while they wait, what those that are late get at least: they are
 sent after ten times their work at the latest, and cost the others a tenth."""
 
 LATE_ENGINES = 0.5
-"""Share of the engines that compute prompts of late ones at once, beyond what these are owed: a prompt
-that has begun cannot be put aside, so the others are left to whoever comes and can be in time."""
+"""Share of the engines that compute prompts of late ones at once, beyond what these are owed: a
+prompt that has begun cannot be put aside, so the others are left to whoever comes in time."""
 
 LEAST_WORK_S = 0.01
 """Of any prompt, where less or nothing is known."""
@@ -36,8 +36,10 @@ class Line(Generic[T]):
         work_s: Callable[[T], float],
         computing: Callable[[T], bool],
     ) -> None:
-        """`work_s`: how long an engine computes its prompt. `computing`: whether one that was sent
-        is on an engine and has no first token yet."""
+        """`due_at`: by when its first token is. `work_s`: how long an engine computes its prompt.
+
+        `computing`: whether one that was sent is on an engine and has no first token yet.
+        """
         self._due_at, self._work_s, self._computing = due_at, work_s, computing
         self._in_time: deque[T] = deque()
         self._put_off: deque[T] = deque()

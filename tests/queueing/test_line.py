@@ -97,22 +97,22 @@ def test_who_leaves_is_not_sent() -> None:
 def test_nobody_starves_though_others_are_in_time_all_the_while(
     late_s: list[float], fresh_s: list[float]
 ) -> None:
-    """The late ones are sent after at most so much of others' work as their own over their share."""
-    waiting, now = line(*(Waiter(-1.0, work_s) for work_s in late_s)), 0.0
-    owing_s = sum(max(LEAST_WORK_S, work_s) for work_s in late_s)
-    others_s = 0.0
-    for work_s in fresh_s:
+    """While late ones wait they get their share of the work, but for the one that is next."""
+    late = [Waiter(-1.0, work_s) for work_s in late_s]
+    waiting, others_s, late_sent_s = line(*late), 0.0, 0.0
+    for now, work_s in enumerate(fresh_s):
         waiting.add(Waiter(now + 2.0, work_s))
         waiting.arrange(now, [0.0])
-        while len(waiting) and (turn := waiting.first()) is not None:
-            waiting.take()
-            if turn.due_at > 0.0:
-                others_s += max(LEAST_WORK_S, work_s)
+        while len(waiting) > 1:
+            turn = waiting.take()
+            if turn not in late:
+                others_s += turn.work_s
                 break
-        left_s = sum(w.work_s for part in waiting._parts for w in part if w.due_at < 0.0)
-        sent_s = owing_s - left_s
-        assert left_s <= 0.0 or sent_s + max(late_s) + 0.2 >= LATE_SHARE * others_s
-        now += 0.1
+            late_sent_s += turn.work_s
+        if len(waiting) <= 1:
+            return
+        owed_s = LATE_SHARE * others_s - late_sent_s
+        assert owed_s <= max(LEAST_WORK_S, *late_s) + LATE_SHARE
 
 
 @given(
