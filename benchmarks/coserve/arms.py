@@ -26,8 +26,8 @@ from benchmarks.coserve.workload import (
 from benchmarks.coserve.workload import bursts as made_bursts
 from benchmarks.streams import Endpoint
 
-BURSTS = 4
-"""In one window."""
+_BATCH_ALONE_BURSTS = 4
+"""Batch work alone is watched for as long as so many bursts take."""
 STOCK_ROUND = 1
 """The stock server has no target: half of the bursts of one round are enough."""
 _QUEUED = 8
@@ -67,10 +67,10 @@ class Arms:
         instance.wait_for_replicas(model, 2)
         self.paces[SINGLE.name] = self.paces[SIZES[0].name]
         endpoint, arrivals = instance.ours(model), self._arrivals(SINGLE, 0)
-        alone = self._alone(endpoint, "two-alone", arrivals)
+        alone = self._alone(endpoint, "two-alone", arrivals, SINGLE.bursts)
         for host in instance.hosts:
             host.keep_to_level(model, pace_of(alone.interactive).level_s)
-        ours = self._batch(endpoint, "two-ours", arrivals, 0, queued=0)
+        ours = self._batch(endpoint, "two-ours", arrivals, 0, bursts=SINGLE.bursts, queued=0)
         batch_alone = self._batch(endpoint, "two-batch", (), 0, queued=0)
         found.alone.rounds.append([alone])
         found.batch_alone.rounds.append([batch_alone])
@@ -79,8 +79,8 @@ class Arms:
     def warm(self, size: Size) -> None:
         """Half of a window alone that is compared with nothing: it gives the first lengths."""
         endpoint = self.instance.awake(self.instance.fleets.sized(size).name)
-        first, _ = halves(self._arrivals(size, -1), BURSTS)
-        segment = self._alone(endpoint, f"warm-{size.name}", first, bursts=BURSTS // 2)
+        first, _ = halves(self._arrivals(size, -1), size.bursts)
+        segment = self._alone(endpoint, f"warm-{size.name}", first, size.bursts // 2)
         self.paces[size.name] = pace_of(segment.interactive)
 
     def _size(self, size: Size, number: int) -> None:
@@ -89,12 +89,12 @@ class Arms:
         endpoint, name = self.instance.awake(model), f"r{number}-{size.name}"
         arrivals = self._arrivals(size, number)
         self._say(number, f"{size.name}, alone and ours")
-        early, late = halves(arrivals, BURSTS)
-        before = self._alone(endpoint, f"{name}-alone-1", early, bursts=BURSTS // 2)
+        early, late = halves(arrivals, size.bursts)
+        before = self._alone(endpoint, f"{name}-alone-1", early, size.bursts // 2)
         level_s = pace_of(before.interactive).level_s
         self.instance.hosts[0].keep_to_level(model, level_s)
-        ours = self._batch(endpoint, f"{name}-ours", arrivals, number)
-        after = self._alone(endpoint, f"{name}-alone-2", late, bursts=BURSTS // 2)
+        ours = self._batch(endpoint, f"{name}-ours", arrivals, number, bursts=size.bursts)
+        after = self._alone(endpoint, f"{name}-alone-2", late, size.bursts // 2)
         found.alone.rounds.append([before, after])
         self._keep_recorded(found.ours, f"{name}-ours", ours)
         found.levels_s.append(level_s)
@@ -106,13 +106,13 @@ class Arms:
         found, stock = self.samples.sizes[size.name], self.instance.stock
         name = f"r{number}-{size.name}-stock"
         self._say(number, f"{size.name}, stock server")
-        alone = self._alone(stock, f"{name}-alone", arrivals, bursts=BURSTS // 2)
-        priority = self._batch(stock, name, arrivals, number, bursts=BURSTS // 2)
+        alone = self._alone(stock, f"{name}-alone", arrivals, size.bursts // 2)
+        priority = self._batch(stock, name, arrivals, number, bursts=size.bursts // 2)
         found.stock_alone.rounds.append([alone])
         found.stock.rounds.append([priority])
 
     def _alone(
-        self, endpoint: Endpoint, name: str, arrivals: Sequence[Arrival], *, bursts: int = BURSTS
+        self, endpoint: Endpoint, name: str, arrivals: Sequence[Arrival], bursts: int
     ) -> Segment:
         return self._segment(endpoint, Load(name, arrivals, window_s=window_s(bursts)))
 
@@ -123,7 +123,7 @@ class Arms:
         arrivals: Sequence[Arrival],
         seed: int,
         *,
-        bursts: int = BURSTS,
+        bursts: int = _BATCH_ALONE_BURSTS,
         queued: int = _QUEUED,
     ) -> Segment:
         """One window over batch work for every slot of a host, and so much that waits."""
@@ -151,7 +151,7 @@ class Arms:
 
     def _arrivals(self, size: Size, seed: int) -> list[Arrival]:
         mean = self.paces[size.name].answer_tokens(size)
-        return made_bursts(size, self.texts, seed, number=BURSTS, mean_tokens=mean)
+        return made_bursts(size, self.texts, seed, number=size.bursts, mean_tokens=mean)
 
     def _say(self, number: int, what: str) -> None:
         self.instance.workspace.say(f"round {number + 1}: {what}")

@@ -33,10 +33,12 @@ class Size:
     name: str
     burst: int
     """Requests of one burst."""
+    bursts: int
+    """In one window: so many that the middle of its requests is not an accident of one of them."""
 
 
-SIZES = (Size("light", 2), Size("heavy", 6))
-SINGLE = Size("single", 1)
+SIZES = (Size("light", 2, bursts=8), Size("heavy", 6, bursts=4))
+SINGLE = Size("single", 1, bursts=8)
 """For two hosts: never interactive work on both."""
 
 

@@ -92,6 +92,17 @@ def test_a_step_that_is_computed_again_is_not_abandoned_again(engine: BareEngine
     assert len(engine.tokens["b"]) == 3
 
 
+def test_the_request_it_was_abandoned_for_does_not_wait_until_it_is_computed_again(
+    engine: BareEngine,
+) -> None:
+    for i in range(SLOTS):
+        engine.add(f"b{i}", prompt(i), 12, batch=True)
+    engine.step()
+    assert engine.step_with_arrival(EARLY)
+    engine.add("i", prompt(9), 4, batch=False)
+    assert set(engine.step()) == {"i"}, "though no slot is free, and the host has held nothing yet"
+
+
 def test_interactive_work_in_between_does_not_let_it_be(engine: BareEngine) -> None:
     engine.add("b", prompt(1), 12, batch=True)
     engine.step()
@@ -160,6 +171,7 @@ def test_blocks_of_steps_that_were_computed_are_found_there(engine: BareEngine) 
     engine.add("b", shared, 4, batch=True)
     engine.step()
     engine.add("i", [*shared, 7], 4, batch=False)
+    engine.steer()
     assert engine.step() == {"b": 1, "i": 1}
 
 

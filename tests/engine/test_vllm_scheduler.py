@@ -86,6 +86,41 @@ def test_what_is_held_by_a_key_nobody_has_is_ignored(engine: BareEngine) -> None
     assert engine.ended == {"batch"}
 
 
+def with_batch_decodes(engine: BareEngine) -> BareEngine:
+    """Every slot has a batch generation beyond its prompt."""
+    for i in range(SLOTS):
+        engine.add(f"b{i}", prompt(i), 12, batch=True)
+    engine.step()
+    engine.step()
+    return engine
+
+
+def test_interactive_work_that_comes_to_batch_work_begins_alone_though_nothing_is_held_yet(
+    engine: BareEngine,
+) -> None:
+    with_batch_decodes(engine).add("i", prompt(9), 12, batch=False)
+    assert set(engine.step()) == {"i"}
+    assert len(engine.step()) == SLOTS, "for one step: without a word of the host batch goes on"
+    engine.run()
+    assert engine.tokens["b0"] == generated(prompt(0), 12)
+
+
+def test_what_the_host_lets_go_on_beside_interactive_work_is_in_its_first_step(
+    engine: BareEngine,
+) -> None:
+    with_batch_decodes(engine).add("i", prompt(9), 12, batch=False)
+    engine.steer("b1", "b2", "b3")
+    assert set(engine.step()) == {"i", "b0"}
+
+
+def test_batch_sits_out_once_for_a_burst_not_for_each_of_its_requests(engine: BareEngine) -> None:
+    with_batch_decodes(engine).add("i", prompt(9), 12, batch=False)
+    engine.step()
+    engine.steer("b1", "b2", "b3")
+    engine.add("j", prompt(10), 12, batch=False)
+    assert set(engine.step()) == {"i", "j", "b0"}
+
+
 @pytest.mark.parametrize("keeps_places", [False, True])
 def test_interactive_prompts_start_while_every_slot_is_held(
     config: VllmConfig, keeps_places: bool
@@ -216,6 +251,7 @@ def test_batch_prompts_share_a_budget_of_tokens_a_step_and_interactive_ones_do_n
     engine.add("b2", prompt(2, 20), 2, batch=True)
     assert engine.step() == {"running": 1, "b1": 6}
     engine.add("i", prompt(3, 40), 2, batch=False)
+    engine.steer(batch_prefill_tokens=6)
     assert engine.step() == {"running": 1, "i": 40}, "it goes before a prompt half done"
     assert engine.step() == {"running": 1, "i": 1, "b1": 6}
     engine.run()

@@ -34,6 +34,9 @@ class SteeredScheduler(Scheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._steering = Steering()
+        self._unsteered = False
+        """Interactive work has come to batch work alone, and the host's word on what may go on
+        beside it is on its way: until then, or for one step, nothing does."""
         self._paused: list[Request] = []
         """Sit out the step that is being scheduled, with their KV cache."""
         self._displaced: list[Request] = []
@@ -45,11 +48,18 @@ class SteeredScheduler(Scheduler):
 
     def steer(self, steering: Steering) -> None:
         """Hold every step from now on to `steering`."""
-        self._steering = steering
+        self._steering, self._unsteered = steering, False
+
+    def add_request(self, request: Request) -> None:
+        """Take a request that was received."""
+        if not is_batch(request) and all(map(is_batch, self.requests.values())):
+            self._unsteered = True
+        super().add_request(request)
 
     def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
         """One step of vLLM's, without what sits out."""
         step = self._step()
+        self._unsteered = self._unsteered and not step.without_batch
         self.running, self._paused = step.running, step.paused
         self.waiting.remove_requests(set(step.kept_waiting))
         self._make_places()
@@ -73,7 +83,11 @@ class SteeredScheduler(Scheduler):
 
     def _step(self) -> Step:
         return plan_step(
-            self.running, list(self.waiting), self._steering, self.max_num_running_reqs
+            self.running,
+            list(self.waiting),
+            self._steering,
+            self.max_num_running_reqs,
+            unsteered=self._unsteered,
         )
 
     @contextmanager

@@ -30,6 +30,8 @@ class Step:
     """Wait, and may not begin in this step."""
     token_limit: int | None
     """At most so many tokens in all; None: the engine's own limit."""
+    without_batch: bool = False
+    """An interactive prompt begins alone, before the host has said what may be beside it."""
 
 
 def key_of(request: Request) -> str | None:
@@ -50,21 +52,31 @@ def lowest_last(request: Request) -> tuple[int, float, str]:
 
 
 def plan_step(
-    running: Iterable[Request], waiting: Collection[Request], steering: Steering, slots: int
+    running: Iterable[Request],
+    waiting: Collection[Request],
+    steering: Steering,
+    slots: int,
+    *,
+    unsteered: bool = False,
 ) -> Step:
     """Held requests sit out; so do batch prompts while an interactive prompt has yet to begin.
 
     An interactive prompt then shares its first step with decodes only, and from its second step on
-    it stands before batch prompts. `slots` are the running requests that fit into a step.
+    it stands before batch prompts. `unsteered`: what is held was said before there was interactive
+    work, so an interactive prompt begins without any batch work. `slots` are the running requests
+    that fit into a step.
     """
     held = steering.held
-    closed = steering.batch_prefill_tokens == 0 or any(
+    begins = any(
         not is_batch(request) and key_of(request) not in held and _can_begin(request)
         for request in waiting
     )
+    closed = begins or steering.batch_prefill_tokens == 0
+    without_batch = begins and unsteered
 
     def sits_out(request: Request, *, prompt: bool) -> bool:
-        return key_of(request) in held or (closed and prompt and is_batch(request))
+        closed_to_it = without_batch or (closed and prompt)
+        return key_of(request) in held or (closed_to_it and is_batch(request))
 
     taking: list[Request] = []
     paused: list[Request] = []
@@ -81,6 +93,7 @@ def plan_step(
         paused=paused,
         kept_waiting=[request for request in waiting if sits_out(request, prompt=True)],
         token_limit=None if closed else _token_limit(taking, steering.batch_prefill_tokens),
+        without_batch=without_batch,
     )
 
 
