@@ -17,8 +17,8 @@ BATCH_BOUND_S = 600.0
 MOST_RESUME_S = 30.0
 """However long what runs would take to compute again: every wait is bounded."""
 
-LATE_RESUMES = 3.0
-"""Where whoever waits will be late however soon the host is left, it works three times as long as
+LATE_RESUMES = 6.0
+"""Where whoever waits will be late however soon the host is left, it works six times as long as
 what runs takes to compute again: that is lost anew at every turn, and was most of the time of hosts
 that models with long prompts share when there are too few."""
 

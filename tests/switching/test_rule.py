@@ -69,7 +69,7 @@ def test_where_who_waits_is_late_anyway_a_host_does_more_than_it_would_compute_a
     assert taken(in_time) == [("h1", "b")]
     late = decide(hosts, [Queue("b", interactive=1, interactive_wait_s=1.6)])
     assert late.switches == ()
-    assert late.ask_again_s == 3.5  # a swap of 0.5 and three times 2.0, less what it has done
+    assert late.ask_again_s == 9.5  # a swap of 0.5 and six times 2.0, less what it has done
 
 
 def test_what_waits_for_its_first_token_is_served_before_its_host_is_left() -> None:
