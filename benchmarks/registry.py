@@ -71,13 +71,18 @@ def run(
     return result
 
 
-def _find(name: str) -> Benchmark:
+def check_name(name: str) -> None:
+    """Raise BenchmarkUnable, with the names there are, if there is no such benchmark."""
     if name not in _BENCHMARKS:
         raise BenchmarkUnable(
             f"there is no benchmark {name!r}",
             where="turntable bench",
             fix=f"Name one of: {', '.join(names())}.",
         )
+
+
+def _find(name: str) -> Benchmark:
+    check_name(name)
     module, _, function = _BENCHMARKS[name].partition(":")
     measure: Benchmark = getattr(importlib.import_module(module), function)
     return measure

@@ -37,18 +37,16 @@ def traffic_table(rows: Iterable[ModelTraffic]) -> dg.MetadataValue:
 
 
 def hosts_table(states: Mapping[str, HostState | None]) -> dg.MetadataValue:
-    """What every host does."""
+    """What every host does; i/b: interactive and batch."""
     columns = [
         "host",
         "phase",
         "awake",
         "plan",
-        "interactive",
-        "batch",
-        "held",
+        "running i/b",
         "waiting",
+        "held",
         "slots",
-        "cap",
         "tiers",
     ]
     return table((_host_row(host, state) for host, state in states.items()), columns)
@@ -93,34 +91,42 @@ def setbacks_table(setbacks: Iterable[Setback]) -> dg.MetadataValue:
     return table((msgspec.structs.asdict(setback) for setback in setbacks), columns)
 
 
+def verdicts_table(plan: Plan) -> dg.MetadataValue:
+    """Replicas and the reason for them, one row a model; with little beside it, it reads well."""
+    return table(
+        (
+            {"model": model, "replicas": plan.replicas[model], "why": why}
+            for model, why in plan.verdicts.items()
+        ),
+        ["model", "replicas", "why"],
+    )
+
+
 def models_table(plan: Plan) -> dg.MetadataValue:
-    """Demand, replicas and the reason for them, one row a model."""
+    """Demand (interactive / batch) and a replica's tokens/s, one row a model.
+
+    Few and narrow columns: a page is as wide as its widest table, and what is beside it is cut off.
+    """
     columns = [
         "model",
-        "replicas",
-        "why",
-        "interactive tokens/s",
-        "batch tokens/s",
-        "interactive waiting",
-        "batch waiting",
-        "batch held",
-        "capped replicas",
-        "a replica's tokens/s",
+        "tokens/s i/b",
+        "waiting i/b",
+        "held",
+        "capped",
+        "capacity",
         "known",
     ]
     return table(
         (
             {
                 "model": model,
-                "replicas": plan.replicas[model],
-                "why": plan.verdicts[model],
-                "interactive tokens/s": round(demand.interactive_tokens_per_s, 1),
-                "batch tokens/s": round(demand.batch_tokens_per_s, 1),
-                "interactive waiting": demand.waiting_interactive,
-                "batch waiting": demand.waiting_batch,
-                "batch held": demand.held_batch,
-                "capped replicas": demand.capped_replicas,
-                "a replica's tokens/s": round(plan.capacity[model].tokens_per_s, 1),
+                "tokens/s i/b": _pair(
+                    round(demand.interactive_tokens_per_s, 1), round(demand.batch_tokens_per_s, 1)
+                ),
+                "waiting i/b": _pair(demand.waiting_interactive, demand.waiting_batch),
+                "held": demand.held_batch,
+                "capped": demand.capped_replicas,
+                "capacity": round(plan.capacity[model].tokens_per_s, 1),
                 "known": plan.capacity[model].source,
             }
             for model, demand in plan.demand.items()
@@ -197,10 +203,10 @@ def sizes_table(figures: Iterable[SizeFigures]) -> dg.MetadataValue:
             {
                 "batch size": one.batch_size,
                 "tokens/s": round(one.tokens_per_s, 1),
-                "TPOT p50 ms": 1000 * one.tpot_p50_s,
-                "TPOT p99 ms": 1000 * one.tpot_p99_s,
-                "TTFT p50 ms": 1000 * one.ttft_p50_s,
-                "TTFT p99 ms": 1000 * one.ttft_p99_s,
+                "TPOT p50 ms": round(1000 * one.tpot_p50_s, 1),
+                "TPOT p99 ms": round(1000 * one.tpot_p99_s, 1),
+                "TTFT p50 ms": round(1000 * one.ttft_p50_s, 1),
+                "TTFT p99 ms": round(1000 * one.ttft_p99_s, 1),
                 "rounds disturbed": one.disturbed,
             }
             for one in figures
@@ -225,14 +231,17 @@ def _host_row(host: str, state: HostState | None) -> dict[str, Any]:
         "phase": state.phase,
         "awake": state.awake_model,
         "plan": state.plan_id,
-        "interactive": state.running.interactive,
-        "batch": state.running.batch,
-        "held": state.held,
+        "running i/b": _pair(state.running.interactive, state.running.batch),
         "waiting": state.waiting.interactive + state.waiting.batch,
-        "slots": state.slots,
-        "cap": state.interactive_cap,
+        "held": state.held,
+        "slots": f"{state.slots} (cap {state.interactive_cap})",
         "tiers": ", ".join(f"{model} {tier}" for model, tier in state.tiers.items()),
     }
+
+
+def _pair(interactive: float, batch: float) -> str:
+    """The two classes in one cell, as `turntable status` shows them."""
+    return f"{interactive} / {batch}"
 
 
 def _cell(value: Any) -> Cell:

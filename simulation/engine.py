@@ -68,6 +68,8 @@ class Engine:
         """Of all prompts that wait or are computed."""
         self._context = 0.0
         """Tokens of what is generated, were `_decoded` 0."""
+        self.pace = 1.0
+        """How many times as long everything takes as on a machine of its own."""
 
     @property
     def running(self) -> int:
@@ -106,6 +108,11 @@ class Engine:
         self.interactive += not request.batch
         if len(self._prompts) == 1:
             self._begin_prompt()
+        self._set_rates()
+
+    def set_pace(self, pace: float) -> None:
+        """From now on all takes `pace` times as long. The caller has advanced to now."""
+        self.pace = pace
         self._set_rates()
 
     def advance(self, now: float) -> list[Request]:
@@ -165,6 +172,7 @@ class Engine:
         self._prompt_left = self._prompts[0].prompt_tokens
 
     def _set_rates(self) -> None:
-        self._token_rate, self._prompt_rate = self.service.rates(
+        token_rate, prompt_rate = self.service.rates(
             len(self._decoding), prefilling=bool(self._prompts)
         )
+        self._token_rate, self._prompt_rate = token_rate / self.pace, prompt_rate / self.pace

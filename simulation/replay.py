@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from simulation.cluster import Cluster
 from simulation.commands import Command, Grant, Swap
+from simulation.cores import SharedCores
 from simulation.engine import NEVER, Request
 from simulation.gateway import Gateway
 from simulation.host import Host
@@ -43,14 +44,15 @@ def replay(
     policy: Policy,
     *,
     gateway: Gateway | None = None,
+    cores: SharedCores | None = None,
     grace_s: float = 120.0,
 ) -> Replayed:
     """Run the whole trace, and at most `grace_s` after its last arrival.
 
     What has not ended by then keeps an infinite end, and counts as a violation. Without a `gateway`
-    no host switches by itself.
+    no host switches by itself. Without `cores` every host is a machine of its own.
     """
-    return _Replay(trace, cluster, policy, gateway, trace.duration_s + grace_s).run()
+    return _Replay(trace, cluster, policy, gateway, cores, trace.duration_s + grace_s).run()
 
 
 class _Replay:
@@ -62,10 +64,11 @@ class _Replay:
         cluster: Cluster,
         policy: Policy,
         gateway: Gateway | None,
+        cores: SharedCores | None,
         until: float,
     ) -> None:
         self._cluster, self._policy, self._until = cluster, policy, until
-        self._gateway = gateway
+        self._gateway, self._cores = gateway, cores
         self._requests = _requests(trace)
         self._queue: list[tuple[float, int, Host, int]] = []
         """(time, order, host, version of the host, or what else has happened)."""
@@ -96,6 +99,8 @@ class _Replay:
             else:
                 self._command(policy.tick(now, cluster), now)
                 next_tick += policy.tick_s
+            if self._cores is not None:
+                self._set_paces(self._cores, now)
         return self._result()
 
     def _all_served(self) -> bool:
@@ -157,6 +162,16 @@ class _Replay:
         assert engine is not None
         for request in engine.advance(now):
             self._policy.ended(now, request)
+
+    def _set_paces(self, cores: SharedCores, now: float) -> None:
+        for host, pace in cores.paces(self._cluster.hosts):
+            engine = host.engine
+            assert engine is not None
+            # One whose own event is due now gets its pace after that.
+            if engine.pace != pace and engine.next_event_at() > now:
+                self._advance(host, now)
+                engine.set_pace(pace)
+                self._expect(host)
 
     def _expect(self, host: Host) -> None:
         """Queue the engine's next event; whatever was queued for it before is void."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from simulation.cores import SharedCores
 from simulation.errors import AssumptionsUnusable
 
 
@@ -28,8 +29,19 @@ class Assumptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reaction_s: float = 1.0
     """From a plan to its hotswap commands, as `turntable bench reaction` measures it on two cores:
     a run's start, its snapshot and plan, and its op (0.83 s by their medians, 1.07 s by p95)."""
+    hosts_per_machine: int = 1
+    slower_beside: float = 0.0
+    """By how much of its time alone an engine takes longer for each other host of its machine that
+    computes: hosts that share a machine's cores."""
     ttft_s: float = 2.0
     tpot_s: float = 0.1
+
+    @property
+    def shared_cores(self) -> SharedCores | None:
+        """None if no host is slower beside others."""
+        if self.hosts_per_machine < 2 or not self.slower_beside:
+            return None
+        return SharedCores(self.hosts_per_machine, self.slower_beside)
 
 
 def read_assumptions(path: Path) -> Assumptions:

@@ -57,7 +57,8 @@ class Study:
         if policy.through_our_gateway:
             gateway = Gateway(self.model_names, ttft_s=self.level.ttft_s)
         cluster = self._cluster(hosts, hold_back=policy.through_our_gateway)
-        replayed = replay(self.trace, cluster, policy, gateway=gateway)
+        cores = self.assumed.shared_cores
+        replayed = replay(self.trace, cluster, policy, gateway=gateway, cores=cores)
         return attainment(replayed, self.level)
 
     @property

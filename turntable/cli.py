@@ -4,7 +4,10 @@ Commands live in `turntable.commands`, one module each; they import what they ne
 so that `--help` is quick.
 """
 
+import errno
+import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +33,9 @@ from turntable.commands.up import up
 from turntable.settings import FAILED, NOT_RUNNING, USAGE, Settings, default_fleet_file
 from turntable.supervision.instance import NotRunning
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 app = typer.Typer(
     name="turntable",
     no_args_is_help=True,
@@ -42,6 +48,12 @@ _COMMANDS = (up, status, models, tiers, swap, cancel, datasets, simulate, demo, 
 for command in _COMMANDS:
     app.command()(command)
 app.add_typer(plan_commands, name="plan")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"turntable {version('turntable')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -57,6 +69,10 @@ def options(
         Path | None,
         typer.Option(help="The state folder; .turntable unless given.", envvar=STATE_VARIABLE),
     ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+    ] = False,
 ) -> None:
     """Take the options that all commands share."""
     context.obj = Settings(
@@ -74,6 +90,22 @@ def main() -> None:
     except (TurntableError, StoreError) as error:
         _show(error.what, error.where, error.fix)
         sys.exit(_exit_code(error))
+    except OSError as error:
+        if error.filename is None and error.errno not in _FULL:
+            raise  # not of a file: a fault of ours
+        where = str(error.filename or "a disk")
+        _show(os.strerror(error.errno or 0), where, _fix(error))
+        sys.exit(FAILED)
+
+
+def _fix(error: OSError) -> str:
+    if error.errno in _FULL:
+        return "Make room there."
+    if error.errno in _FORBIDDEN:
+        return (
+            "Allow it to be written, or name another place; the state folder's is --state FOLDER."
+        )
+    return "See whether it is the right path."
 
 
 def _exit_code(error: Exception) -> int:

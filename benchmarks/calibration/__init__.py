@@ -10,7 +10,7 @@ from benchmarks.calibration.engines import measure_engines
 from benchmarks.calibration.fitting import assumptions
 from benchmarks.calibration.fleet import TENANTS, calibration_fleet
 from benchmarks.calibration.plots import write_plots
-from benchmarks.calibration.predicted import as_answered, predict
+from benchmarks.calibration.predicted import as_answered, predictions
 from benchmarks.calibration.recorded import read_answered, read_prefills, read_swaps
 from benchmarks.calibration.rows import Outcome, rows_of
 from benchmarks.calibration.samples import CalibrationSamples
@@ -33,13 +33,14 @@ def measure(setting: Setting) -> list[Row]:
         with started_instance(workspace, fleet, "calibration") as instance:
             samples = _sample(instance, trace)
     assumed = assumptions(samples, fleet)
-    replayed = predict(samples, fleet, assumed)
     real = Outcome(samples.answered, len(samples.swaps))
-    answered = [as_answered(request, fleet) for request in replayed.requests]
-    predicted = Outcome(answered, replayed.moves + replayed.switches)
+    predicted = [
+        Outcome([as_answered(each, fleet) for each in one.requests], one.moves + one.switches)
+        for one in predictions(samples, fleet, assumed)
+    ]
     if setting.plots_dir is not None:
-        write_plots(real, predicted, setting.plots_dir)
-    return rows_of(real, predicted, assumed)
+        write_plots(real, predicted[0], setting.plots_dir)
+    return rows_of(real, predicted, assumed, samples.client_later_s)
 
 
 def _trace(setting: Setting) -> Trace:
@@ -58,13 +59,15 @@ def _sample(instance: Instance, trace: Trace) -> CalibrationSamples:
     began_at = time.time()
     streams = send(instance, trace)
     with instance.reader() as reader:
-        answered = read_answered(instance, reader, streams)
+        answered, client_later_s = read_answered(instance, reader, streams)
         swaps = read_swaps(instance, reader, began_at)
         after = measure_engines(instance, "after")
         return CalibrationSamples(
             answered=answered,
+            client_later_s=client_later_s,
             swaps=swaps,
             profile=before.profile + after.profile,
+            together=before.together + after.together,
             prefills=read_prefills(instance, reader, before.prompts + after.prompts),
             slots=instance.fleet.models[0].slots,
         )

@@ -1,9 +1,12 @@
 """What the engines do by themselves: TPOT by batch size, and prompts of several lengths alone.
 
-Measured before and after the trace: a shared machine is not equally fast all the time.
+Also TPOT by batch size with all engines at work: hosts of one machine share its cores. Measured
+before and after the trace: a shared machine is not equally fast all the time.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 from benchmarks.calibration.sending import endpoint, made_text, send_alone
 from benchmarks.coserve.calibrate import measure_profile
@@ -26,20 +29,24 @@ class Engines:
     """Of all hosts together."""
 
     profile: list[ProfilePoint]
+    together: list[ProfilePoint]
     prompts: list[Stream]
 
 
 def measure_engines(instance: Instance, when: str) -> Engines:
-    """The engine of each host, one after the other. Raises BenchmarkUnable."""
+    """The engine of each host, one after the other, and all at once. Raises BenchmarkUnable."""
     instance.say(f"TPOT by batch size, and prompts alone, {when} the trace")
     awake = [host["awake_model"] for host in instance.hosts().values()]
-    points = [
-        point
-        for model in awake
-        # By their mean, which is what a request's TPOT is made of.
-        for point in measure_profile(endpoint(instance, model), _PROFILED_SLOTS, summary=mean)
-    ]
-    return Engines(points, [s for model in awake for s in _prompts(instance, model, when)])
+    alone = [_profile(instance, model) for model in awake]
+    with ThreadPoolExecutor(len(awake)) as pool:
+        together = list(pool.map(lambda model: _profile(instance, model), awake))
+    prompts = [s for model in awake for s in _prompts(instance, model, when)]
+    return Engines(list(chain(*alone)), list(chain(*together)), prompts)
+
+
+def _profile(instance: Instance, model: str) -> list[ProfilePoint]:
+    # By their mean, which is what a request's TPOT is made of.
+    return measure_profile(endpoint(instance, model), _PROFILED_SLOTS, summary=mean)
 
 
 def _prompts(instance: Instance, model: str, when: str) -> list[Stream]:

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.calibration.samples import CalibrationSamples, Prefill, Swapped
 from benchmarks.coserve.ceiling import ProfilePoint
 from benchmarks.setting import BenchmarkUnable
-from benchmarks.statistics import median
+from benchmarks.statistics import mean, median
 from serving.config import Fleet
 from simulation.setting import Assumptions
 
@@ -37,6 +37,8 @@ def assumptions(samples: CalibrationSamples, fleet: Fleet) -> Assumptions:
         swap_disk_s=median(other_s or asleep_s),
         models_in_host_memory=len(fleet.models),
         reaction_s=reaction_s(samples.swaps),
+        hosts_per_machine=len(fleet.hosts),
+        slower_beside=fitted_slowdown(samples.profile, samples.together, len(fleet.hosts)),
         ttft_s=levels.ttft_s,
         tpot_s=levels.tpot_s,
     )
@@ -50,6 +52,26 @@ def fitted_steps(profile: Sequence[ProfilePoint]) -> tuple[float, float]:
     if token_s < 0:
         return float(times_s.mean()), 0.0
     return max(0.0, float(step_s)), float(token_s)
+
+
+def fitted_slowdown(
+    alone: Sequence[ProfilePoint], together: Sequence[ProfilePoint], hosts: int
+) -> float:
+    """By how much of its time alone a step takes longer for each other host at work.
+
+    The median over batch sizes: what else disturbed some of them does not count.
+    """
+    if hosts < 2:
+        return 0.0
+    ratios = [
+        mean(_tpots_s(together, size)) / mean(_tpots_s(alone, size))
+        for size in sorted({point.batch_size for point in alone})
+    ]
+    return max(0.0, (median(ratios) - 1.0) / (hosts - 1))
+
+
+def _tpots_s(points: Sequence[ProfilePoint], batch_size: int) -> list[float]:
+    return [point.tpot_s for point in points if point.batch_size == batch_size]
 
 
 def fitted_prefill_s(prefills: Sequence[Prefill], step_s: float) -> float:

@@ -1,4 +1,8 @@
-"""What gateway and hosts recorded of the trace, put together with what its clients saw."""
+"""What gateway and hosts recorded of the trace, and how much later its clients saw it.
+
+The fleet is what is modelled, so its own record counts. Clients here share the fleet's cores, and
+take up what was sent to them when they get one.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +15,9 @@ from benchmarks.streams import Stream
 from benchmarks.timeline import RECORDED_LIMIT_S, run_created_at
 
 _REQUESTS = """
-SELECT request_id, model, request_class, prompt_tokens FROM requests
+SELECT request_id, model, request_class, prompt_tokens, output_tokens,
+       arrived_at, ended_at, ttft_s, tpot_s
+FROM requests
 WHERE starts_with(request_id, $prefix)
 """
 _SWAPS = """
@@ -24,18 +30,19 @@ WHERE s.outcome = 'committed' AND s.ended_at > $since ORDER BY s.ended_at
 def read_prefills(
     instance: Instance, reader: TrafficReader, streams: Sequence[Stream]
 ) -> list[Prefill]:
-    """Each prompt's length as the gateway counted it, and its first token as the client saw it."""
-    rows = _requests(instance, reader, PREFIX, len(streams))
-    return [Prefill(rows[s.request_id]["prompt_tokens"], s.ttft_s) for s in streams]
+    """Each prompt's length and its time to the first token."""
+    rows = _requests(instance, reader, PREFIX, len(streams)).values()
+    return [Prefill(row["prompt_tokens"], row["ttft_s"]) for row in rows]
 
 
 def read_answered(
     instance: Instance, reader: TrafficReader, streams: Sequence[Stream]
-) -> list[Answered]:
-    """Every request of the trace."""
+) -> tuple[list[Answered], list[float]]:
+    """Every request of the trace; how much longer each client waited for its first token."""
     rows = _requests(instance, reader, "trace-", len(streams))
-    began = min(stream.asked_at for stream in streams)
-    return [_answered(stream, rows[stream.request_id], began) for stream in streams]
+    began_at = min(row["arrived_at"] for row in rows.values())
+    later_s = [stream.ttft_s - rows[stream.request_id]["ttft_s"] for stream in streams]
+    return [_answered(row, began_at) for row in rows.values()], later_s
 
 
 def read_swaps(instance: Instance, reader: TrafficReader, since: float) -> list[Swapped]:
@@ -68,15 +75,14 @@ def _requests(
     return instance.until(complete, what, limit_s=RECORDED_LIMIT_S)
 
 
-def _answered(stream: Stream, row: dict[str, Any], began: float) -> Answered:
-    assert stream.ended_at is not None  # a stream that was not served has ended the benchmark
+def _answered(row: dict[str, Any], began_at: float) -> Answered:
     return Answered(
-        arrived_s=stream.asked_at - began,
+        arrived_s=row["arrived_at"] - began_at,
         model=row["model"],
         batch=row["request_class"] == "batch",
         prompt_tokens=row["prompt_tokens"],
-        output_tokens=stream.tokens,
-        ttft_s=stream.ttft_s,
-        tpot_s=stream.tpot_s,
-        ended_s=stream.ended_at - began,
+        output_tokens=row["output_tokens"],
+        ttft_s=row["ttft_s"],
+        tpot_s=row["tpot_s"] or 0.0,  # none below two tokens
+        ended_s=row["ended_at"] - began_at,
     )

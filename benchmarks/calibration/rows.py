@@ -20,17 +20,26 @@ class Outcome:
     swaps: int
 
 
-def rows_of(real: Outcome, predicted: Outcome, assumed: Assumptions) -> list[Row]:
-    """Each figure as it was, as it was predicted, and how far that is off."""
-    was, said = _figures(real, assumed), _figures(predicted, assumed)
+def rows_of(
+    real: Outcome,
+    predicted: Sequence[Outcome],
+    assumed: Assumptions,
+    client_later_s: Sequence[float],
+) -> list[Row]:
+    """Each figure as it was, as it was predicted, and how far that is off; then what it is by."""
+    was, said = _figures(real, assumed), [_figures(each, assumed) for each in predicted]
     rows = []
     for figure, (value, unit) in was.items():
-        prediction = said[figure][0]
+        prediction = median([each[figure][0] for each in said])
         rows += [
             Row(f"{figure}, real", value, unit),
             Row(f"{figure}, predicted", prediction, unit),
             Row(f"{figure}, error of the prediction", off(prediction, value), "share", WITHIN),
         ]
+    rows += [
+        Row(f"first token later at the client, {name}", quantile(client_later_s, share), "s")
+        for name, share in (("p50", 0.5), ("p95", 0.95))
+    ]
     return [*rows, *_assumed(assumed)]
 
 
@@ -59,10 +68,6 @@ def _figures(outcome: Outcome, assumed: Assumptions) -> dict[str, tuple[float, s
     }
 
 
-def _met(answered: Answered, assumed: Assumptions) -> bool:
-    return answered.ttft_s <= assumed.ttft_s and answered.tpot_s <= assumed.tpot_s
-
-
 def _assumed(assumed: Assumptions) -> list[Row]:
     """What was fitted: the simulator's assumptions for this fleet."""
     return [
@@ -71,4 +76,5 @@ def _assumed(assumed: Assumptions) -> list[Row]:
         Row("fitted: a prompt token", assumed.prefill_token_s, "s"),
         Row("fitted: a hotswap from asleep", assumed.swap_asleep_s, "s"),
         Row("fitted: plan to hotswap", assumed.reaction_s, "s"),
+        Row("fitted: slower beside the other host", assumed.slower_beside, "share"),
     ]

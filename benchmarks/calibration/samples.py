@@ -7,7 +7,7 @@ from benchmarks.coserve.ceiling import ProfilePoint
 
 @dataclass(frozen=True)
 class Answered:
-    """One request of the trace: when it came, what it asked for, and what its client saw."""
+    """One request of the trace: when it came to the gateway, what it asked for, how it fared."""
 
     arrived_s: float
     """After the first one."""
@@ -44,8 +44,13 @@ class CalibrationSamples:
     """One trace on the real fleet, and what its engines were measured to do."""
 
     answered: list[Answered]
+    client_later_s: list[float]
+    """By how much each client saw its first token later than the gateway: HTTP, and its own turn on
+    the cores that it shares with the fleet."""
     swaps: list[Swapped]
     profile: list[ProfilePoint]
-    """Batch sizes of all hosts."""
+    """Batch sizes of all hosts, each while the others did nothing."""
+    together: list[ProfilePoint]
+    """The same of all hosts at once."""
     prefills: list[Prefill]
     slots: int

@@ -111,6 +111,7 @@ def _plan_metadata(plan: Plan, snapshot: Snapshot, timings_s: dict[str, float]) 
         "overrides": tables.overrides_table(plan),
         "grants": tables.grants_table(plan),
         "setbacks": tables.setbacks_table(snapshot.setbacks),
+        "verdicts": tables.verdicts_table(plan),
         "models": tables.models_table(plan),
         "hosts": tables.hosts_table(snapshot.states),
         "timings": tables.timings_table(timings_s),

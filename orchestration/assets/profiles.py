@@ -207,5 +207,5 @@ def _metadata(
         "points": tables.sizes_table(figures),
         "hardware": profile.hardware,
         "prompt tokens": profile.prompt_tokens,
-        "largest tokens/s": max(one.tokens_per_s for one in figures),
+        "largest tokens/s": round(max(one.tokens_per_s for one in figures), 1),
     }

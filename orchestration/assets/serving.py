@@ -53,7 +53,7 @@ def minimum_check(model: ModelSettings) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         MINIMUM_CHECK,
         asset=serving_key(model.name),
-        description=f"At least {model.min_replicas} engine hosts serve {model.name}.",
+        description=f"{model.name} has its minimum of replicas: {model.min_replicas}.",
     )
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 from orchestration.installation import Installation
 from orchestration.names import OWNERS, WEIGHTS_TAGS, weights_key
 from serving.config import Fleet, ModelSettings, StateFolder
+from serving.config.fleet import source_in_words
 from serving.weights import checkpoint_path, prepare
 
 
@@ -41,8 +42,8 @@ def _weights_asset(key: dg.AssetKey, models: list[ModelSettings]) -> dg.AssetsDe
 
     @dg.asset(
         key=key,
-        description=f"Checkpoint made from the source `{source.model_dump_json()}`; loaded by "
-        f"{', '.join(model.name for model in models)}.",
+        description=f"The checkpoint of {', '.join(model.name for model in models)}: "
+        f"{source_in_words(source)}.",
         group_name="weights",
         kinds={"huggingface" if source.kind == "hub" else "safetensors"},
         owners=OWNERS,

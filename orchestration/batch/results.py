@@ -56,7 +56,7 @@ def sample(path: Path | None) -> list[dict[str, str]]:
     return [
         {
             "custom_id": record.custom_id,
-            "said": _cut(spoken(record.response, record.error)),
+            "said": cut(spoken(record.response, record.error)),
         }
         for record in map(_said.decode, islice(_lines(path), SAMPLE_RECORDS))
     ]
@@ -75,5 +75,6 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from file
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """A text, or its beginning where it is longer than a table shows."""
     return text if len(text) <= SAMPLE_CHARACTERS else text[:SAMPLE_CHARACTERS] + "…"

@@ -28,6 +28,8 @@ from serving.errors import ConfigError
 
 GROUP = "batch"
 TAGS = {"turntable/plane": "data"}
+SHOWN = ("id", "completion", "error")
+"""Columns of an output that its page has a sample of."""
 
 
 class RunConfig(dg.Config):
@@ -126,7 +128,7 @@ def _completions(dataset: LoadedDataset, fleet: Fleet) -> dg.AssetsDefinition:
             metadata={
                 **page,
                 "path": dg.MetadataValue.path(str(path)),
-                "sample": sample(output),
+                "sample": sample(output.select(SHOWN)),
             }
         )
         yield from (_result(key, check, rows, output) for check in checks_of(declared))

@@ -8,6 +8,7 @@ import polars as pl
 from orchestration import tables
 from orchestration.assets.batch_pages import run_metadata
 from orchestration.batch.disturbance import Disturbance
+from orchestration.batch.results import cut
 
 if TYPE_CHECKING:
     from orchestration.datasets.answering import Answered
@@ -22,7 +23,7 @@ def answered_metadata(answered: "Answered", seen: Disturbance | None) -> dict[st
     errors = figures.failed + answered.refused
     return {
         "dagster/row_count": answered.rows,
-        "ok": answered.rows - errors,
+        "answered": answered.rows - errors,
         "errors": errors,
         "prompt tokens": figures.tokens.prompt,
         "of these cached": figures.tokens.cached,
@@ -32,5 +33,11 @@ def answered_metadata(answered: "Answered", seen: Disturbance | None) -> dict[st
 
 
 def sample(frame: pl.DataFrame) -> dg.MetadataValue:
-    """The first rows."""
-    return tables.table(frame.head(SAMPLE_ROWS).iter_rows(named=True), frame.columns)
+    """The first rows, their texts cut to what a table shows."""
+    rows = frame.head(SAMPLE_ROWS).iter_rows(named=True)
+    shown = ({name: _shown(value) for name, value in row.items()} for row in rows)
+    return tables.table(shown, frame.columns)
+
+
+def _shown(value: Any) -> Any:
+    return cut(value) if isinstance(value, str) else value

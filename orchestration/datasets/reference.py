@@ -35,8 +35,7 @@ _INTRODUCTION = f"""\
 A dataset is batch work that comes again and again. A YAML file declares it: where its rows come
 from, how a row becomes a request, which model, when, and where answers go. No Python is needed. The
 file's name is the dataset's: `reviews.yaml` becomes the assets `reviews_prompts` and
-`reviews_completions`,
-the job `reviews` and, if it has one, the schedule `reviews_schedule`.
+`reviews_completions`, the job `reviews` and, if it has one, the schedule `reviews_schedule`.
 
 ```yaml
 # config/datasets/reviews.yaml
@@ -58,9 +57,9 @@ One dataset comes with Turntable: `batch`, [a file a day](batch.md#a-file-a-day)
 
 ## What a run does
 
-- It reads the source whole and refuses it if rows cannot be told apart or a column is missing. A
-  row
-  that cannot be asked (an unknown model, a null that the template needs) ends with an error, alone.
+- It reads the source whole and refuses it if rows cannot be told apart or a column is missing.
+  A row that cannot be asked (an unknown model, a null that the template needs) ends with an error,
+  alone.
 - What has no answer yet is asked in the flex tier. While no replica can serve, it waits, and
   says for what.
 - Answers are kept as they come, in `checkpoints/` beside the output. A run that follows another, or

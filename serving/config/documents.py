@@ -3,8 +3,10 @@
 What stands in such a file is its schema's business; nothing is known of it here.
 """
 
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -31,23 +33,42 @@ def read_document(path: Path, schema: type[Document], *, absent: str, reference:
         raw = yaml.safe_load(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError("there is no such file", where=str(path), fix=absent) from error
+    except OSError as error:
+        raise ConfigError(
+            f"it cannot be read: {error.strerror}", where=str(path), fix="Name a file, or mend it."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"not YAML: {error}", where=str(path), fix="Mend the syntax.") from error
     try:
-        return schema.model_validate(raw)
+        return schema.model_validate({} if raw is None else raw)  # an empty file
     except ValidationError as error:
         raise ConfigError(
-            problems(error),
+            problems(error, schema),
             where=str(path),
             fix=f"{reference} lists every key and what it takes.",
         ) from error
 
 
-def problems(error: ValidationError) -> str:
+def problems(error: ValidationError, schema: type[BaseModel]) -> str:
     """Every wrong key, and what is wrong with it."""
     found = []
     for detail in error.errors():
         key = ".".join(str(part) for part in detail["loc"]) or "(the whole file)"
+        if detail["type"] == "extra_forbidden":
+            found.append(f"{key}: there is no such key{_meant(str(detail['loc'][-1]), schema)}")
+            continue
         given = "" if isinstance(detail["input"], dict | list) else f" (is {detail['input']!r})"
-        found.append(f"{key}: {detail['msg']}{given}")
+        found.append(f"{key}: {detail['msg'].removeprefix('Value error, ')}{given}")
     return "; ".join(found)
+
+
+def _meant(key: str, schema: type[BaseModel]) -> str:
+    """The known key that is most like `key`, as a question."""
+    like = get_close_matches(key, sorted(set(_keys(schema.model_json_schema()))), n=1)
+    return f", did you mean {like[0]}?" if like else ""
+
+
+def _keys(schema: dict[str, Any]) -> Iterator[str]:
+    """The keys of every section of a JSON schema."""
+    for section in (schema, *schema.get("$defs", {}).values()):
+        yield from section.get("properties", ())

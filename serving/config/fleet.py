@@ -58,6 +58,19 @@ ModelSource = Annotated[
 ]
 
 
+def source_in_words(source: ModelSource) -> str:
+    """Where weights come from, for people."""
+    match source:
+        case PackagedSource():
+            return f"packaged {source.package}"
+        case HubSource():
+            return f"hub {source.repo}@{source.revision}"
+        case LocalSource():
+            return f"local {source.path}"
+        case RandomSource():
+            return f"random, {source.layers} layers of {source.hidden_size}, seed {source.seed}"
+
+
 class ServiceLevels(_Section):
     """What an interactive user of a model is promised."""
 

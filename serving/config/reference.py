@@ -66,8 +66,10 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value: Any = field.get_default(call_default_factory=True, validated_data={})
-    if value is None:
+    if value is None or value == "":
         return ""
+    if isinstance(value, bool):
+        return "`true`" if value else "`false`"
     return "its own defaults" if isinstance(value, BaseModel) else f"`{value}`"
 
 
@@ -79,7 +81,7 @@ def _type(annotation: Any) -> str:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
     if origin in (typing.Union, types.UnionType):
         parts = [_type(part) for part in get_args(annotation) if part is not type(None)]
-        return " or ".join(parts)
+        return " or ".join(dict.fromkeys(parts))
     if origin is list:
         return f"list of {_type(get_args(annotation)[0])}"
     if origin is dict:

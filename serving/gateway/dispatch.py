@@ -18,7 +18,7 @@ from serving.gateway.accounts import Accounts
 from serving.gateway.calls import MAX_BODY_BYTES, Call, batch_wishes, read_call
 from serving.gateway.census import EventSink
 from serving.gateway.dialects import Endpoint
-from serving.gateway.failures import Refusal, RequestRefused
+from serving.gateway.failures import Refusal, RequestRefused, unknown_model
 from serving.gateway.gaps import TokenGaps
 from serving.gateway.record import RequestRecord, current_request
 from serving.gateway.reply import Reply
@@ -52,7 +52,7 @@ class Dispatcher:
         on_end: Callable[[RequestEnded, TokenGaps], None],
     ) -> None:
         self._endpoint, self._fleet, self._apps = endpoint, fleet, apps
-        self._models = {model.name for model in fleet.models}
+        self._models = [model.name for model in fleet.models]
         self._accounts = accounts
         self._events, self._on_end = events, on_end
 
@@ -82,8 +82,7 @@ class Dispatcher:
         record.account = self._accounts.of(headers)
         call = read_call(self._endpoint, await _read_body(headers, receive))
         if call.model not in self._models:
-            message = f"the model {call.model!r} does not exist"
-            raise _refused(Refusal(404, message, "model_not_found", "model"))
+            raise _refused(unknown_model(call.model, self._models))
         if call.model not in self._apps:
             raise _refused(Refusal(503, "the gateway is starting", "starting", retry_after_s=5))
         wishes = batch_wishes(call.request_class, headers)

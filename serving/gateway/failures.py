@@ -3,6 +3,7 @@
 How a failure is spelled in an API's own form is `serving.gateway.dialects`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from serving.errors import TurntableError
@@ -35,6 +36,12 @@ class GenerationFailed(RequestRefused):
 
 class ReplayDiverged(TurntableError):
     """A generation begun anew said something else than what its client already has."""
+
+
+def unknown_model(name: str, known: Iterable[str]) -> Refusal:
+    """The fleet has no such model."""
+    message = f"the model {name!r} does not exist; there are: {', '.join(known)}"
+    return Refusal(404, message, "model_not_found", "model")
 
 
 def parameter_refused(name: str, why: str) -> RequestRefused:

@@ -1,6 +1,7 @@
 """The gateway's routes: an allow list, and errors in the API's own form for everything else."""
 
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,6 +13,9 @@ from serving.gateway.dialects import ENDPOINTS, error_body
 from serving.gateway.dispatch import Dispatcher
 from serving.gateway.failures import Refusal
 from serving.gateway.status import Status, dialect_of
+
+_SERVED = (*(e.path for e in ENDPOINTS), "/v1/models", "/v1/files", "/v1/batches")
+"""What clients may be looking for; told to one that asks for something else."""
 
 
 def front(
@@ -36,6 +40,8 @@ def front(
 
 async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    refusal = Refusal(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
-    body = error_body(dialect_of(request), refusal)
+    said = f"{request.method} {request.url.path}: {error.detail}"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        said += f". What is served: {', '.join(_SERVED)}"
+    body = error_body(dialect_of(request), Refusal(error.status_code, said))
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from serving.config import Fleet, ModelSettings
 from serving.gateway.census import Census
 from serving.gateway.dialects import Dialect, error_body
-from serving.gateway.failures import Refusal
+from serving.gateway.failures import unknown_model
 from serving.gateway.lines.figures import BatchFigures
 from serving.gateway.metrics import CLASSES, GatewayMetrics
 from serving.gateway.pool import HostView, Pool
@@ -75,7 +75,7 @@ class Status:
         for model in self._fleet.models:
             if model.name == name:
                 return JSONResponse(self._model(model, dialect_of(request)))
-        refusal = Refusal(404, f"the model {name!r} does not exist", "model_not_found", "model")
+        refusal = unknown_model(name, (model.name for model in self._fleet.models))
         return JSONResponse(error_body(dialect_of(request), refusal), status_code=404)
 
     def _model(self, model: ModelSettings, dialect: Dialect) -> dict[str, Any]:

@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.calibration.fitting import assumptions, fitted_prefill_s, fitted_steps
+from benchmarks.calibration.fitting import (
+    assumptions,
+    fitted_prefill_s,
+    fitted_slowdown,
+    fitted_steps,
+)
 from benchmarks.calibration.fleet import TENANTS, calibration_fleet
 from benchmarks.calibration.plots import write_plots
-from benchmarks.calibration.predicted import as_answered, predict
+from benchmarks.calibration.predicted import REPLAYS, as_answered, predictions
 from benchmarks.calibration.rows import Outcome, off, rows_of
 from benchmarks.calibration.samples import Answered, CalibrationSamples, Prefill, Swapped
 from benchmarks.calibration.workload import DURATION_S, made_trace, small_slice
@@ -30,14 +35,20 @@ def answered(arrived_s: float, model: str, ttft_s: float = 0.2) -> Answered:
     return Answered(arrived_s, model, False, 100, 20, ttft_s, 0.02, arrived_s + ttft_s + 0.4)
 
 
+def profile(times: float = 1.0) -> list[ProfilePoint]:
+    return [ProfilePoint(size, times * (STEP_S + TOKEN_S * size)) for size in (1, 2, 4, 8)]
+
+
 def samples(fleet: Fleet, swaps: list[Swapped] | None = None) -> CalibrationSamples:
     names = [model.name for model in fleet.models]
     requests = [answered(float(second), names[second // 20 % 2]) for second in range(80)]
     requests.append(answered(30.0, names[3], ttft_s=2.0))
     return CalibrationSamples(
         answered=requests,
+        client_later_s=[0.01] * len(requests),
         swaps=[Swapped("asleep", 0.3, 1.2)] if swaps is None else swaps,
-        profile=[ProfilePoint(size, STEP_S + TOKEN_S * size) for size in (1, 2, 4, 8)],
+        profile=profile(),
+        together=profile(times=1.3),
         prefills=[Prefill(100, 100 * (PROMPT_TOKEN_S + STEP_S / 128))],
         slots=32,
     )
@@ -69,8 +80,7 @@ def test_a_slice_keeps_who_asks_when_and_is_short_and_small() -> None:
 
 
 def test_a_linear_profile_is_found_again() -> None:
-    points = [ProfilePoint(size, STEP_S + TOKEN_S * size) for size in (1, 2, 4, 8)]
-    assert fitted_steps(points) == pytest.approx((STEP_S, TOKEN_S))
+    assert fitted_steps(profile()) == pytest.approx((STEP_S, TOKEN_S))
 
 
 def test_a_profile_that_falls_is_taken_as_flat() -> None:
@@ -78,6 +88,21 @@ def test_a_profile_that_falls_is_taken_as_flat() -> None:
         pytest.approx(0.015),
         0.0,
     )
+
+
+def test_engines_that_work_together_are_slower_by_what_each_other_one_adds() -> None:
+    assert fitted_slowdown(profile(), profile(times=1.5), hosts=2) == pytest.approx(0.5)
+    assert fitted_slowdown(profile(), profile(times=1.5), hosts=3) == pytest.approx(0.25)
+
+
+def test_a_single_size_that_was_disturbed_does_not_count() -> None:
+    together = [*profile(times=1.5)[:3], ProfilePoint(8, 1.0)]
+    assert fitted_slowdown(profile(), together, hosts=2) == pytest.approx(0.5)
+
+
+def test_nobody_is_faster_beside_others_nor_slower_without_any() -> None:
+    assert fitted_slowdown(profile(), profile(times=0.9), hosts=2) == 0.0
+    assert fitted_slowdown(profile(), profile(times=1.5), hosts=1) == 0.0
 
 
 def test_a_prompts_token_costs_what_it_took_less_its_part_of_a_step() -> None:
@@ -92,24 +117,59 @@ def test_a_trace_that_needed_no_hotswap_calibrates_nothing(fleet: Fleet) -> None
 
 def test_the_simulator_is_given_every_request_and_ends_them_all(fleet: Fleet) -> None:
     found = samples(fleet)
-    replayed = predict(found, fleet, assumptions(found, fleet))
-    predicted = [as_answered(request, fleet) for request in replayed.requests]
-    assert len(predicted) == len(found.answered)
-    assert {each.model for each in predicted} == {each.model for each in found.answered}
-    assert all(each.ended_s < float("inf") for each in predicted)
+    replays = predictions(found, fleet, assumptions(found, fleet))
+    assert len(replays) == REPLAYS
+    for replayed in replays:
+        predicted = [as_answered(request, fleet) for request in replayed.requests]
+        assert len(predicted) == len(found.answered)
+        assert {each.model for each in predicted} == {each.model for each in found.answered}
+        assert all(each.ended_s < float("inf") for each in predicted)
+
+
+def test_replays_differ_by_no_more_than_a_step_and_are_the_same_each_time(fleet: Fleet) -> None:
+    found = samples(fleet)
+    assumed = assumptions(found, fleet)
+    arrivals = [
+        [request.arrived_at for request in replayed.requests]
+        for replayed in predictions(found, fleet, assumed)
+    ]
+    assert arrivals[0] == sorted(each.arrived_s for each in found.answered)
+    assert len({tuple(each) for each in arrivals}) == REPLAYS
+    for each in arrivals[1:]:
+        assert each == sorted(each)
+        assert each == pytest.approx(arrivals[0], abs=0.025)
+    assert arrivals == [
+        [request.arrived_at for request in replayed.requests]
+        for replayed in predictions(found, fleet, assumed)
+    ]
 
 
 def test_a_prediction_within_a_fifth_is_good(fleet: Fleet) -> None:
     assumed = assumptions(samples(fleet), fleet)
     real = Outcome([answered(0.0, "a", ttft_s=1.0)], swaps=10)
     near = Outcome([answered(0.0, "a", ttft_s=1.15)], swaps=12)
-    met = {row.figure: row.met for row in rows_of(real, near, assumed)}
+    met = {row.figure: row.met for row in rows_of(real, [near], assumed, [0.01])}
     assert met["TTFT p50, error of the prediction"] is True
     assert met["swaps, error of the prediction"] is True
     far = Outcome([answered(0.0, "a", ttft_s=0.7)], swaps=13)
-    met = {row.figure: row.met for row in rows_of(real, far, assumed)}
+    met = {row.figure: row.met for row in rows_of(real, [far], assumed, [0.01])}
     assert met["TTFT p50, error of the prediction"] is False
     assert met["swaps, error of the prediction"] is False
+
+
+def test_one_replay_that_went_another_way_does_not_make_the_prediction(fleet: Fleet) -> None:
+    real = Outcome([answered(0.0, "a", ttft_s=1.0)], swaps=10)
+    odd = Outcome([answered(0.0, "a", ttft_s=3.0)], swaps=30)
+    rows = rows_of(real, [real, odd, real], assumptions(samples(fleet), fleet), [0.01])
+    assert {row.value for row in rows if "error" in row.figure} == {0.0}
+
+
+def test_how_much_later_clients_saw_it_is_told_and_not_judged(fleet: Fleet) -> None:
+    outcome = Outcome([answered(0.0, "a")], swaps=1)
+    rows = rows_of(outcome, [outcome], assumptions(samples(fleet), fleet), [0.01, 0.01, 0.5])
+    later = {row.figure: row for row in rows if "at the client" in row.figure}
+    assert [row.value for row in later.values()] == pytest.approx([0.01, 0.451])
+    assert all(row.met is None for row in later.values())
 
 
 def test_nothing_predicted_for_nothing_is_right() -> None:

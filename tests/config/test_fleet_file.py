@@ -42,11 +42,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_fleet(tmp_path / "nowhere.yaml")
 
 
+def test_a_folder_in_place_of_the_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="it cannot be read: Is a directory"):
+        load_fleet(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "key", "what"),
     [
         (("port: 8101", "port: 99999"), "hosts.0.port", "less than or equal to 65535"),
-        (("port: 8101", "prot: 8101"), "hosts.0.prot", "Extra inputs"),
+        (("port: 8101", "prot: 8101"), "hosts.0.prot", "mean port?"),
         (("kind: packaged", "kind: stork"), "models.0.source", "'stork'"),
         (("name: tiny,", "name: tiny, slots: 2, interactive_cap: 3,"), "models.0", "above slots"),
         (

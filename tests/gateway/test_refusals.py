@@ -75,6 +75,7 @@ def test_an_unknown_model_is_404_in_both_forms(stage: Stage) -> None:
         stage.anthropic().messages.create(model="nobody", max_tokens=5, messages=ASK)
 
     assert of_openai.value.code == "model_not_found"
+    assert EXACT in of_openai.value.message
     assert of_anthropic.value.body["error"]["type"] == "not_found_error"
 
 
@@ -146,6 +147,7 @@ def test_what_vllm_mounts_beside_the_apis_is_not_reachable(stage: Stage, path: s
 
         assert answer.status_code == 404
         assert answer.json()["error"]["type"] == "invalid_request_error"
+        assert "/v1/chat/completions" in answer.json()["error"]["message"]
 
 
 def test_another_method_is_405_in_the_apis_form(stage: Stage) -> None:

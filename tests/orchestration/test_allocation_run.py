@@ -90,6 +90,8 @@ def test_a_run_swaps_a_model_in_and_shows_why(
     moves = metadata(result, PLAN)["moves"].records
     assert [(row.data["from"], row.data["to"]) for row in moves] == [("a", "b")]
     assert "3 interactive requests waiting" in moves[0].data["reason"]
+    verdicts = metadata(result, PLAN)["verdicts"].records
+    assert [(row.data["model"], row.data["replicas"]) for row in verdicts] == [("a", 1), ("b", 1)]
     assert metadata(result, serving_key("b"))["replicas"].value == 1
     assert checks(result) == {"a": True, "b": True}
 

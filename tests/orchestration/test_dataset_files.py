@@ -46,7 +46,7 @@ def test_the_reference_page_is_what_the_schema_says() -> None:
     ("changed", "key", "what"),
     [
         ({"sampling": {"max_tokens": 0}}, "sampling.max_tokens", "greater than or equal to 1"),
-        ({"modell": "a"}, "modell", "Extra inputs"),
+        ({"modell": "a"}, "modell", "mean model?"),
         ({"model": "huge"}, "model", "the fleet file has no 'huge', but a, b"),
         ({"template": {}}, "template", "give `prompt`"),
         ({"template": {"prompt": "{{ text"}}, "template", "is not a template"),

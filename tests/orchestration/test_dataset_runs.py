@@ -260,14 +260,28 @@ def test_the_page_of_a_run_shows_what_it_did_and_a_picture(
     run = materialized(installation, instance, "some")
 
     page = run.get_asset_materialization_events()[1].materialization.metadata
-    assert {name: page[name].value for name in ("ok", "errors", "completion tokens")} == {
-        "ok": 3,
+    assert {name: page[name].value for name in ("answered", "errors", "completion tokens")} == {
+        "answered": 3,
         "errors": 0,
         "completion tokens": 15,
     }
     assert (page["rows done by this run"].value, page["rows done before"].value) == (3, 0)
     assert "the traffic store is away" in str(page["evictions"].value)
     assert "data:image/png;base64," in str(page["picture"].value)
+
+
+def test_the_sample_on_a_page_is_cut_to_what_a_table_shows(
+    installation: Installation, instance: dg.DagsterInstance, folder: Path, gateway: FakeGateway
+) -> None:
+    write_rows(folder / "rows.jsonl", "long " * 100)
+    declare(installation, "some")
+
+    run = materialized(installation, instance, "some")
+
+    (row,) = run.get_asset_materialization_events()[1].materialization.metadata["sample"].records
+    assert row.data["completion"].startswith("answer to long")
+    assert row.data["completion"].endswith("…")
+    assert answers(installation, "some")["completion"].item().endswith("long ")
 
 
 def test_a_run_under_way_says_how_far_it_is(

@@ -51,7 +51,7 @@ def test_a_partition_is_answered_and_every_row_is_accounted_for(
     events = result.get_asset_materialization_events()
     assert [event.asset_key for event in events] == [prompts_key("batch"), completions_key("batch")]
     metadata = events[1].materialization.metadata
-    assert (metadata["ok"].value, metadata["errors"].value) == (10, 0)
+    assert (metadata["answered"].value, metadata["errors"].value) == (10, 0)
     (check,) = result.get_asset_check_evaluations()
     assert check.passed
     assert check.metadata["completions"].value == 10
@@ -116,7 +116,9 @@ def test_a_second_run_asks_for_nothing_unless_it_is_to_ask_for_errors_again(
 
     mended = do_batch(installation, instance, retry_errors=True)
     assert gateway.texts() == ["q3"]
-    assert mended.get_asset_materialization_events()[1].materialization.metadata["ok"].value == 5
+    assert (
+        mended.get_asset_materialization_events()[1].materialization.metadata["answered"].value == 5
+    )
 
 
 def test_only_rows_whose_prompts_changed_are_asked_again(

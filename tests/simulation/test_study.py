@@ -45,6 +45,18 @@ def test_unknown_assumptions_are_refused(tmp_path: Path) -> None:
         read_assumptions(file)
 
 
+def test_hosts_of_one_machine_answer_later_than_hosts_of_their_own() -> None:
+    both = trace(*((10.0 * n, model, 2000, 100) for n in range(9) for model in "ab"))
+    for apart in (Assumptions(), Assumptions(hosts_per_machine=2)):
+        assert apart.shared_cores is None
+    shared = Assumptions(hosts_per_machine=2, slower_beside=20.0)
+    attained = [
+        study.attained(study.policies()["turntable"](2), 2).interactive
+        for study in (Study(both, Assumptions()), Study(both, shared))
+    ]
+    assert attained == [1.0, 0.0]
+
+
 def test_two_models_share_a_host_and_the_second_waits_for_a_switch_only() -> None:
     study = Study(trace((0.0, "a", 10, 1), (30.0, "b", 10, 1)), Assumptions())
     found = study.attained(study.policies()["turntable"](1), 1)

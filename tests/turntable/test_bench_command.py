@@ -48,6 +48,7 @@ def test_a_running_instance_is_not_measured_beside_unless_forced(state: StateFol
     refused = run(state, "loop")
     assert isinstance(refused.exception, WouldDisturb)
     assert run(state, "loop", "--force").exit_code == 0
+    assert isinstance(run(state, "no-such").exception, benchmarks.BenchmarkUnable)
 
 
 def test_a_benchmark_that_cannot_run_does_not_exit_zero(state: StateFolder) -> None:

@@ -3,6 +3,7 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ def test_help_names_every_command(run: Run, capsys: pytest.CaptureFixture[str]) 
     named = "up status models tiers swap cancel datasets plan simulate demo bench stop"
     for command in named.split():
         assert command in shown
+
+
+def test_the_version_is_that_of_the_package(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"turntable {version('turntable')}\n"
 
 
 @pytest.mark.parametrize("command", ["status", "plan", "stop"])
@@ -48,6 +54,22 @@ def test_a_broken_fleet_file_is_named_with_its_fix_and_no_trace(
     assert "hosts" in shown
     assert "fix" in shown
     assert "Traceback" not in shown
+
+
+def test_a_state_folder_that_cannot_be_made_is_named_with_a_fix_and_no_trace(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    assert run("models") == 1
+    shown = capsys.readouterr().err
+    assert str(tmp_path / "state") in shown
+    assert "fix" in shown
+    assert "Traceback" not in shown
+
+
+def test_looking_for_an_instance_makes_no_folder(run: Run, state: StateFolder) -> None:
+    assert run("status") == 3
+    assert not state.root.exists()
 
 
 def test_models_are_listed_without_an_instance(

@@ -19,9 +19,9 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="Which: `loop`, the whole loop, `swap`, hotswaps, `coserve`, both classes, "
-            "`batch`, files, `reaction`, to bursts, `failover`, of killed hosts, `calibrate`, the "
-            "simulator, or `plan`, the planner alone."
+            help="Which: loop (the whole loop), swap (hotswaps), coserve (both classes), "
+            "batch (files), reaction (to bursts), failover (of killed hosts), calibrate (the "
+            "simulator) or plan (the planner alone)."
         ),
     ],
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
@@ -32,8 +32,12 @@ def bench(
     trace: Annotated[
         Path | None, typer.Option(help="calibrate: send a slice of this Parquet file of requests.")
     ] = None,
-    strict: Annotated[bool, typer.Option(help="Exit 1 when a target is missed.")] = False,
-    force: Annotated[bool, typer.Option(help="Measure beside a running instance.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 when a target is missed.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure beside a running instance.")
+    ] = False,
 ) -> None:
     """Run a benchmark: compare its arms, print a table, report missed targets as missed.
 
@@ -41,8 +45,10 @@ def bench(
     share the machine.
     """
     import benchmarks
+    from benchmarks.registry import check_name
     from turntable.supervision.lifecycle import signals_interrupt
 
+    check_name(name)
     chosen = settings(context)
     if not force:
         _refuse_beside_an_instance(chosen.state)

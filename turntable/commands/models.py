@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from serving.config import ModelSettings
+from serving.config.fleet import source_in_words
 from turntable.settings import console, print_json, settings
 
 
@@ -23,7 +23,7 @@ def models(
     rows = [
         {
             "name": model.name,
-            "source": _source(model),
+            "source": source_in_words(model.source),
             "dtype": model.dtype,
             "max_model_len": model.max_model_len,
             "slots": model.slots,
@@ -39,14 +39,6 @@ def models(
         print_json(rows)
     else:
         console().print(_table(rows))
-
-
-def _source(model: ModelSettings) -> str:
-    source = model.source
-    for field in ("package", "repo", "path", "seed"):
-        if hasattr(source, field):
-            return f"{source.kind} {getattr(source, field)}"
-    return source.kind
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -74,6 +74,8 @@ def write_record(instance: Instance, state: StateFolder) -> None:
 
 def read_record(state: StateFolder) -> Instance | None:
     """The last record written, of an instance that may be gone."""
+    if not state.root.is_dir():
+        return None  # a look must not make the folder
     try:
         return msgspec.json.decode(_record(state).read_bytes(), type=Instance)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -103,7 +105,7 @@ def running_instance(state: StateFolder) -> Instance:
         raise NotRunning(
             "no Turntable runs over this state folder",
             where=str(state.root),
-            fix="Start it with: turntable up",
+            fix="Start it with: turntable up. If it runs over another folder: --state FOLDER",
         )
     return record
 
