@@ -30,7 +30,10 @@ class Cluster:
         """`batch_cap[model]`: with so many running, batch is not given a slot beside them."""
         self.services, self.swap_times = services, swap_times
         self.hosts = [Host(number, room) for number in range(hosts)]
-        self.waiting = [Waiting() for _ in services]
+        self.waiting = [
+            Waiting(hold_back.ttft_s, service.prompt_token_s) if hold_back else Waiting()
+            for service in services
+        ]
         self.waited_for: set[int] = set()
         """Models for which requests wait."""
         self.replicas: list[list[Host]] = [[] for _ in services]
@@ -52,8 +55,7 @@ class Cluster:
         """Give slots to what waits for `model`; the hosts whose engines were given something."""
         waiting = self.waiting[model]
         touched: list[Host] = []
-        if self._hold_back is not None:
-            waiting.put_late_last(now - self._hold_back.ttft_s)
+        self._arrange(model, now)
         while (request := waiting.first()) is not None:
             host = self._place(request)
             if host is None:
@@ -61,7 +63,8 @@ class Cluster:
             assert host.engine is not None
             host.engine.add(waiting.take(), now)
             touched.append(host)
-        self.waited_for.discard(model)
+        if not len(waiting):
+            self.waited_for.discard(model)
         return touched
 
     def prompt_work_s(self, model: int) -> float:
@@ -69,6 +72,16 @@ class Cluster:
         tokens = sum(host.engine.prompt_tokens for host in self.replicas[model] if host.engine)
         tokens += self.waiting[model].prompt_tokens
         return tokens * self.services[model].prompt_token_s
+
+    def _arrange(self, model: int, now: float) -> None:
+        """Choose whose turn it is, if an engine takes one more."""
+        if self._hold_back is None:
+            return
+        token_s = self.services[model].prompt_token_s
+        engines = [host.engine for host in self.replicas[model] if host.engine is not None]
+        free_in_s = [engine.prompt_tokens * token_s for engine in engines]
+        if any(s <= self._hold_back.patience_s for s in free_in_s):
+            self.waiting[model].arrange(now, free_in_s)
 
     def _place(self, request: Request) -> Host | None:
         """The replica that gives it a slot; None if it is to wait."""
@@ -129,8 +142,8 @@ class Cluster:
         return host.swap_ends_at
 
     def wake_s(self, host: Host, model: int) -> float:
-        """How long a hotswap to `model` takes; for the awake one, if it were asleep."""
-        if model in host.asleep or model == host.awake:
+        """How long a hotswap to `model` takes; for the awake one or the next, if it were asleep."""
+        if model in host.asleep or model == host.assigned:
             return self.swap_times.asleep_s
         return self.swap_times.disk_s
 
@@ -147,7 +160,7 @@ class Cluster:
         for request in reversed(host.engine.take_all()):
             request.disturbed += 1
             self.disturbed += 1
-            self.waiting[model].add_first(request, now)
+            self.waiting[model].add(request, now)
             self.waited_for.add(model)
 
     def _keep(self, host: Host, model: int) -> None:

@@ -17,7 +17,7 @@ class HoldBack:
     patience_s: float
     """An engine gets no further prompt while so much of prompts is before it."""
     ttft_s: float
-    """Those that have waited longer go after those that can still be in time."""
+    """By when a request is due: those that can be in time go before those that cannot."""
 
 
 def least_busy(request: Request, replicas: Iterable[Host], batch_cap: int) -> Host | None:

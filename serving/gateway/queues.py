@@ -72,7 +72,7 @@ class Queues:
                     batch=len(batch),
                     interactive_wait_s=now - next(iter(interactive.values()), now),
                     batch_wait_s=now - next(iter(batch.values()), now),
-                    prompt_work_s=sum(map(self._compute_s, line.unanswered)),
+                    prompt_work_s=sum(map(self.compute_s, line.unanswered)),
                 )
 
     def unanswered(self, host: str) -> int:
@@ -81,13 +81,14 @@ class Queues:
 
     def prompt_work_s(self, host: str) -> float:
         """To compute the prompts of the interactive ones on `host` without a first token."""
-        return sum(self._compute_s(p) for p in self._on_host[host] if not p.is_answered)
+        return sum(self.compute_s(p) for p in self._on_host[host] if not p.is_answered)
 
     def resume_s(self, host: str) -> float:
         """How long it takes to compute again what the interactive ones on `host` have computed."""
-        return sum(self._compute_s(place) for place in self._on_host[host] if place.is_answered)
+        return sum(self.compute_s(place) for place in self._on_host[host] if place.is_answered)
 
-    def _compute_s(self, place: "Place") -> float:
+    def compute_s(self, place: "Place") -> float:
+        """How long an engine computes what it has so far; 0: not known."""
         fastest = self._rates.fastest_tokens_per_s(place.model)
         return 0.0 if fastest is None else place.kept_tokens() / fastest
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from serving.switching.timing import (
     BATCH_WAIT_S,
+    LATE_RESUMES,
     LENT_AFTER_S,
     last_call_s,
     patience_s,
     stay_s,
+    too_late,
     wake_s,
 )
 from serving.switching.view import Queue, SharedHost
@@ -50,14 +52,16 @@ def _for_interactive(
     queued = queue is not None and queue.interactive > 0
     if not host.interactive and not queued:
         return 0.0
-    stays_s = max(0.0, stay_s(host) - host.awake_for_s)
+    wakes_s = wake_s(host, want.model)
+    late = too_late(want.ttft_s, wakes_s, want.waited_s)
+    stays_s = max(0.0, stay_s(host, resumes=LATE_RESUMES if late else 1.0) - host.awake_for_s)
     unserved = host.unanswered > 0 or queued
     if want.urgency == "more":
         return None
     if others:
         return stays_s
     bound_s = last_call_s if unserved else patience_s
-    waits_s = bound_s(want.ttft_s, wake_s(host, want.model)) - want.waited_s
+    waits_s = bound_s(want.ttft_s, wakes_s) - want.waited_s
     return max(stays_s, waits_s)
 
 

@@ -17,6 +17,11 @@ BATCH_BOUND_S = 600.0
 MOST_RESUME_S = 30.0
 """However long what runs would take to compute again: every wait is bounded."""
 
+LATE_RESUMES = 6.0
+"""Where whoever waits will be late however soon the host is left, it works six times as long as
+what runs takes to compute again: that is lost anew at every turn, and was most of the time of hosts
+that models with long prompts share when there are too few."""
+
 ASSUMED_WAKE_S = 1.0
 """Where nobody said how long a model takes to wake."""
 
@@ -42,11 +47,16 @@ def last_call_s(ttft_s: float, wake_s: float) -> float:
     return 2 * patience_s(ttft_s, wake_s)
 
 
-def stay_s(host: SharedHost) -> float:
+def stay_s(host: SharedHost, *, resumes: float = 1.0) -> float:
     """How long a host keeps a model that is in use: for as long as leaving it costs.
 
-    That is the time to wake it again and to compute again what runs. So at least half of the time
-    of a host that everybody wants is progress.
+    That is the time to wake it again and to compute again what runs, this taken `resumes` times. So
+    at least half of the time of a host that everybody wants is progress.
     """
     assert host.awake is not None
-    return wake_s(host, host.awake) + min(host.resume_s, MOST_RESUME_S)
+    return wake_s(host, host.awake) + resumes * min(host.resume_s, MOST_RESUME_S)
+
+
+def too_late(ttft_s: float, wake_s: float, waited_s: float) -> bool:
+    """Whether the first request would be late if its model were woken now."""
+    return waited_s + wake_s > ttft_s

@@ -12,6 +12,7 @@ from serving.gateway.moving import PrefillRates
 from serving.gateway.placement import ReplicaLoad, pick_in_time
 from serving.gateway.pool import Lease, Pool
 from serving.gateway.queues import Place, Queues
+from serving.queueing.line import LATE_SHARE
 from tests.fakes.host import fake_fleet
 from tests.gateway.test_attempts import until
 from tests.gateway.test_pool import state
@@ -32,10 +33,12 @@ class Scene:
         self.binding = LateBinding(self.fleet, self.pool, self.queues, clock=lambda: self.now)
         self._stack = stack
 
-    def arrives(self, prompt_tokens: int) -> tuple[Place, "asyncio.Task[Lease]"]:
+    def arrives(
+        self, prompt_tokens: int, *, patient_s: float = PATIENT_S
+    ) -> tuple[Place, "asyncio.Task[Lease]"]:
         place = self.queues.place("m", "interactive", lambda: prompt_tokens)
         self._stack.enter_context(place)
-        deadline = self.now + PATIENT_S
+        deadline = self.now + patient_s
         work = self.binding.lease(place, avoid=frozenset(), until=deadline)
         return place, asyncio.ensure_future(work)
 
@@ -100,14 +103,57 @@ async def test_those_that_can_be_in_time_go_before_those_that_are_late(scene: Sc
     assert (await late).host.name == "a"
 
 
-async def test_who_has_waited_as_long_as_it_may_is_sent_to_a_busy_replica(scene: Scene) -> None:
-    binding = LateBinding(scene.fleet, scene.pool, scene.queues)
+async def test_of_more_than_can_be_in_time_the_longest_prompts_are_put_off(scene: Scene) -> None:
     scene.pool.report("a", state("a", **SHARED))
-    _, first = scene.arrives(800)
+    place, first = scene.arrives(800)
     await first
-    with scene.queues.place("m", "interactive", lambda: 100) as place:
-        until_s = time.monotonic() + 0.02
-        assert (await binding.lease(place, avoid=frozenset(), until=until_s)).host.name == "a"
+    _, long = scene.arrives(1500)
+    short_place, short = scene.arrives(600)
+    await asyncio.sleep(0)
+
+    place.answered()
+
+    assert (await short).host.name == "a"
+    assert not long.done()
+    short_place.answered()
+    assert (await long).host.name == "a"
+
+
+async def test_a_late_request_is_sent_though_others_can_be_in_time_all_the_while(
+    scene: Scene,
+) -> None:
+    scene.pool.report("a", state("a", **SHARED))
+    place, first = scene.arrives(800)
+    await first
+    _, late = scene.arrives(600)
+    await asyncio.sleep(0)
+    scene.now, before_it = 10.0, 0
+    while before_it <= 1 / LATE_SHARE:
+        fresh_place, fresh = scene.arrives(600)
+        await asyncio.sleep(0)
+        place.answered()
+        await asyncio.wait([late, fresh], timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        if late.done():
+            fresh.cancel()
+            break
+        place, before_it = fresh_place, before_it + 1
+    assert late.done()
+    assert before_it > 1
+
+
+async def test_who_has_waited_as_long_as_it_may_keeps_its_turn_while_there_is_a_replica(
+    scene: Scene,
+) -> None:
+    scene.pool.report("a", state("a", **SHARED))
+    place, first = scene.arrives(800)
+    await first
+    _, overdue = scene.arrives(100, patient_s=-1.0)
+    await asyncio.sleep(0.05)
+    assert not overdue.done()
+
+    place.answered()
+
+    assert (await overdue).host.name == "a"
 
 
 async def test_without_a_replica_the_wait_ends(scene: Scene) -> None:

@@ -37,9 +37,8 @@ class Granted(Policy):
         return [self._later[now]] if now in self._later else []
 
 
-def replayed(of: Trace, hosts: int, policy: Policy, room: int = 8) -> Replayed:
-    models = len(of.models)
-    pool = Cluster(
+def cluster(models: int, hosts: int, room: int = 8) -> Cluster:
+    return Cluster(
         [SERVICE] * models,
         hosts,
         room=room,
@@ -47,6 +46,10 @@ def replayed(of: Trace, hosts: int, policy: Policy, room: int = 8) -> Replayed:
         batch_cap=[2] * models,
         hold_back=HoldBack(PATIENCE_S, 2.0),
     )
+
+
+def replayed(of: Trace, hosts: int, policy: Policy, room: int = 8) -> Replayed:
+    pool = cluster(len(of.models), hosts, room)
     return replay(of, pool, policy, gateway=Gateway(of.models, ttft_s=2.0))
 
 
@@ -89,6 +92,24 @@ def test_prompts_wait_before_the_engines_and_the_late_ones_after_those_in_time()
     *rest, last = replayed(arrivals, 1, Granted(Swap(0, 0), Grant(0, (0,)))).requests
     assert sum(request.first_token_at > last.first_token_at for request in rest) == 1
     assert last.ttft_s < 2.0
+
+
+def test_of_more_prompts_than_can_be_in_time_the_long_ones_are_put_off() -> None:
+    long, short = (0.0, "a", 9000, 1), (0.0, "a", 2000, 1)
+    arrivals = trace(short, short, long, short, short)
+    found = replayed(arrivals, 1, Granted(Swap(0, 0), Grant(0, (0,)))).requests
+    assert [request.ttft_s <= 2.0 for request in found] == [True, True, False, True, True]
+    assert found[2].ended_at < float("inf")
+
+
+def test_a_model_that_is_being_woken_takes_no_longer_to_wake_again_than_one_asleep() -> None:
+    pool = cluster(2, 1)
+    pool.preload([Swap(0, 0), Grant(0, (0, 1))], 0.0)
+    (host,) = pool.hosts
+    pool.swap(Swap(0, 1, within_grant=True), 1.0)
+    assert pool.wake_s(host, 1) == TIMES.asleep_s
+    pool.swapped(host, 2.0)
+    assert pool.wake_s(host, 1) == TIMES.asleep_s
 
 
 def test_a_model_of_a_new_grant_is_brought_into_memory_before_anybody_asks_for_it() -> None:

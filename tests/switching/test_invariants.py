@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.switching import Queue, SharedHost, Switch, decide
-from serving.switching.timing import last_call_s, stay_s, wake_s
+from serving.switching.timing import LATE_RESUMES, last_call_s, stay_s, wake_s
 
 MODELS = ("a", "b", "c", "d")
 SECONDS = st.floats(0, 100, allow_nan=False)
@@ -135,18 +135,22 @@ def test_it_asks_again_only_later(hosts: list[SharedHost], queues: list[Queue]) 
     hosts=st.integers(1, 3),
     wake=st.sampled_from((0.05, 0.7, 3.0)),
     ttft_s=st.sampled_from((0.5, 2.0)),
+    resume_s=st.sampled_from((0.0, 0.6)),
 )
 def test_every_models_wait_is_bounded_though_every_host_is_always_in_use(
-    hosts: int, wake: float, ttft_s: float
+    hosts: int, wake: float, ttft_s: float, resume_s: float
 ) -> None:
     """Every model has requests for ever; each turn of the clock serves what is awake."""
     step_s = wake / 4
     wakes = dict.fromkeys(MODELS, wake)
-    fleet = [SharedHost(f"h{n}", MODELS, MODELS[n], wake_s=wakes) for n in range(hosts)]
+    fleet = [
+        SharedHost(f"h{n}", MODELS, MODELS[n], resume_s=resume_s, wake_s=wakes)
+        for n in range(hosts)
+    ]
     left_s = dict.fromkeys((host.name for host in fleet), 0.0)
     waited_s = dict.fromkeys(MODELS, 0.0)
     turns = len(MODELS)
-    bound_s = last_call_s(ttft_s, wake) + turns * (2 * wake + 4 * step_s)
+    bound_s = last_call_s(ttft_s, wake) + turns * (2 * wake + LATE_RESUMES * resume_s + 4 * step_s)
     for _ in range(400):
         served = {host.awake for host in fleet if host.coming is None}
         waited_s = {m: 0.0 if m in served else s + step_s for m, s in waited_s.items()}

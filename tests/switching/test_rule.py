@@ -63,6 +63,15 @@ def test_a_busy_host_is_not_left_before_it_had_its_model_for_as_long_as_a_swap_t
     assert decision.ask_again_s == 0.4
 
 
+def test_where_who_waits_is_late_anyway_a_host_does_more_than_it_would_compute_again() -> None:
+    hosts = [host("h1", "a", interactive=3, awake_for_s=3.0, resume_s=2.0)]
+    in_time = decide(hosts, [Queue("b", interactive=1, interactive_wait_s=1.4)])
+    assert taken(in_time) == [("h1", "b")]
+    late = decide(hosts, [Queue("b", interactive=1, interactive_wait_s=1.6)])
+    assert late.switches == ()
+    assert late.ask_again_s == 9.5  # a swap of 0.5 and six times 2.0, less what it has done
+
+
 def test_what_waits_for_its_first_token_is_served_before_its_host_is_left() -> None:
     hosts = [host("h1", "a", interactive=1, unanswered=1)]
     waiting = decide(hosts, [Queue("b", interactive=1, interactive_wait_s=1.0)])
