@@ -37,7 +37,7 @@ class Size:
     """In one window: so many that the middle of its requests is not an accident of one of them."""
 
 
-SIZES = (Size("light", 2, bursts=8), Size("heavy", 6, bursts=4))
+SIZES = (Size("light", 2, bursts=8), Size("heavy", 6, bursts=6))
 SINGLE = Size("single", 1, bursts=8)
 """For two hosts: never interactive work on both."""
 

@@ -1,8 +1,8 @@
-"""The steered scheduler, some of whose steps the worker may abandon. For engines on CPU.
+"""The steered scheduler for engines on CPU, where every token in a step makes it longer.
 
-Only how an abandoned step is undone, and what has to be so that it can be: blocks that batch work
-fills are shared when they are computed, not when they are scheduled, so that nobody finds an
-unfinished one in the prefix cache.
+How a step that the worker abandoned is undone, and what has to be so that it can be: blocks that
+batch work fills are shared when they are computed, not when they are scheduled, so that nobody
+finds an unfinished one in the prefix cache. And when batch work sits out for interactive prompts.
 """
 
 import functools
@@ -16,7 +16,11 @@ from vllm.v1.request import Request
 
 from serving.engine.vllm.abandoning import AbandonedStep, Arrivals, Gate, give_gate
 from serving.engine.vllm.scheduler import SteeredScheduler
-from serving.engine.vllm.steps import INTERACTIVE_PRIORITY, is_batch
+from serving.engine.vllm.steps import INTERACTIVE_PRIORITY, Step, is_batch
+
+MOST_STEPS_SPARED = 3
+"""In a row, batch work sits out for interactive prompts; then it is in one. So it goes on at a
+quarter of its pace at least, and at its own as soon as these prompts are computed."""
 
 _TELLS = "turntable_tells"
 """Marks vLLM's way of receiving a request once it tells the scheduler."""
@@ -32,6 +36,8 @@ class AbandoningScheduler(SteeredScheduler):
         self.arrivals = Arrivals()
         self._gate: Gate | None = None
         """None if steps of this engine cannot be abandoned."""
+        self._spared = 0
+        """Steps in a row that batch work has sat out for interactive prompts."""
         self._redoes = False
         """The last step of batch work alone was abandoned: the next one is not, so batch goes on
         however many requests come."""
@@ -67,6 +73,13 @@ class AbandoningScheduler(SteeredScheduler):
                 if (request := self.requests.get(name)) is not None and is_batch(request):
                     self._end_step(request, tokens, abandoned=is_abandoned)
         return super().update_from_output(step, output)
+
+    def _spares_prompts(self) -> bool:
+        return super()._spares_prompts() or self._spared < MOST_STEPS_SPARED
+
+    def _planned(self, step: Step) -> None:
+        super()._planned(step)
+        self._spared = self._spared + 1 if step.without_batch else 0
 
     def _end_step(self, request: Request, tokens: int, *, abandoned: bool) -> None:
         if not abandoned:

@@ -59,7 +59,7 @@ class SteeredScheduler(Scheduler):
     def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
         """One step of vLLM's, without what sits out."""
         step = self._step()
-        self._unsteered = self._unsteered and not step.without_batch
+        self._planned(step)
         self.running, self._paused = step.running, step.paused
         self.waiting.remove_requests(set(step.kept_waiting))
         self._make_places()
@@ -70,6 +70,14 @@ class SteeredScheduler(Scheduler):
             self.running += self._paused
             self.waiting.prepend_requests([*step.kept_waiting, *self._displaced])
             self._paused, self._displaced = [], []
+
+    def _spares_prompts(self) -> bool:
+        """Whether batch work sits out the next step if an interactive prompt is computed in it."""
+        return self._unsteered
+
+    def _planned(self, step: Step) -> None:
+        """Take note of `step`: it is scheduled next."""
+        self._unsteered = self._unsteered and not step.without_batch
 
     def get_num_unfinished_requests(self) -> int:
         """Without what sits out: an engine with nothing else rests, and does not spin."""
@@ -87,7 +95,7 @@ class SteeredScheduler(Scheduler):
             list(self.waiting),
             self._steering,
             self.max_num_running_reqs,
-            unsteered=self._unsteered,
+            spares_prompts=self._spares_prompts(),
         )
 
     @contextmanager

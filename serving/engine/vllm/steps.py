@@ -31,7 +31,7 @@ class Step:
     token_limit: int | None
     """At most so many tokens in all; None: the engine's own limit."""
     without_batch: bool = False
-    """An interactive prompt begins alone, before the host has said what may be beside it."""
+    """Interactive prompts are computed with no batch work beside them."""
 
 
 def key_of(request: Request) -> str | None:
@@ -52,19 +52,18 @@ def lowest_last(request: Request) -> tuple[int, float, str]:
 
 
 def plan_step(
-    running: Iterable[Request],
+    running: Collection[Request],
     waiting: Collection[Request],
     steering: Steering,
     slots: int,
     *,
-    unsteered: bool = False,
+    spares_prompts: bool = False,
 ) -> Step:
     """Held requests sit out; so do batch prompts while an interactive prompt has yet to begin.
 
     An interactive prompt then shares its first step with decodes only, and from its second step on
-    it stands before batch prompts. `unsteered`: what is held was said before there was interactive
-    work, so an interactive prompt begins without any batch work. `slots` are the running requests
-    that fit into a step.
+    it stands before batch prompts; with `spares_prompts` no batch work is in a step with it.
+    `slots` are the running requests that fit into a step.
     """
     held = steering.held
     begins = any(
@@ -72,7 +71,7 @@ def plan_step(
         for request in waiting
     )
     closed = begins or steering.batch_prefill_tokens == 0
-    without_batch = begins and unsteered
+    without_batch = spares_prompts and (begins or _has_interactive_prompt(running, held))
 
     def sits_out(request: Request, *, prompt: bool) -> bool:
         closed_to_it = without_batch or (closed and prompt)
@@ -95,6 +94,10 @@ def plan_step(
         token_limit=None if closed else _token_limit(taking, steering.batch_prefill_tokens),
         without_batch=without_batch,
     )
+
+
+def _has_interactive_prompt(running: Iterable[Request], held: Collection[str]) -> bool:
+    return any(r.is_prefill_chunk and not is_batch(r) and key_of(r) not in held for r in running)
 
 
 def _can_begin(request: Request) -> bool:
