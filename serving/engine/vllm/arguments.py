@@ -16,7 +16,7 @@ _CPU_STEP_TOKENS = 128
 """Prompt tokens a step: measured in docs/coserving.md."""
 _SCHEDULER = "serving.engine.vllm.scheduler.SteeredScheduler"
 _CPU_SCHEDULER = "serving.engine.vllm.abandoning_scheduler.AbandoningScheduler"
-"""With `_SCHEDULER` in its place no step is abandoned."""
+"""With `_SCHEDULER` in its place no step is abandoned, and batch work sits out no prompt's step."""
 _ASYNC_SCHEDULER = "serving.engine.vllm.scheduler.SteeredAsyncScheduler"
 
 
