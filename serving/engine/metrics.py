@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from serving.engine.decisions.silence import Hung
 from serving.wire import Failed, Finished, Frame, GenerateRequest, HostState, SwapReport
 
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 80)
@@ -58,6 +59,12 @@ class HostMetrics:
         )
         self._abandoned_so_far: dict[str, int] = {}
         """Of each engine's process that was there last."""
+        self._hung = Counter(
+            "turntable_engines_hung",
+            "Engines that answered nothing for too long and were killed, by what they were to do",
+            ["model", "was_to"],
+            registry=self.registry,
+        )
         self._tokens = Counter(
             "turntable_output_tokens", "Tokens generated", registry=self.registry
         )
@@ -110,6 +117,10 @@ class HostMetrics:
         before = self._abandoned_so_far.get(model, 0)
         self._abandoned_so_far[model] = so_far
         self._abandoned.labels(model).inc(so_far - before if so_far >= before else so_far)
+
+    def hung(self, hung: Hung) -> None:
+        """An engine hangs and is ended."""
+        self._hung.labels(hung.model, hung.doing).inc()
 
     def swapped(self, report: SwapReport) -> None:
         """A hotswap ended."""
