@@ -52,6 +52,8 @@ class HostOptions:
     a fleet on the same machine usually starts too."""
     sample_s: float = 1.0
     """How often load is measured, and memory when it is its turn."""
+    keeps_vigil: bool = True
+    """Whether the watch over engines counts time by itself; a test may count by hand."""
     stop_s: float = 5.0
     """How long a stopping host waits for its streams to end."""
 
@@ -136,7 +138,9 @@ def assemble(
     device = decisions.residency.device
     prewarm_after_s = options.prewarm_after_s if device is None or device.loads_beside() else None
     first_model = decisions.obeyed.first_model(settings.starts_with, registered)
-    host = EngineHost(owner, vigil, view, trunks, lasting, app, first_model, options, prewarm_after_s)
+    host = EngineHost(
+        owner, vigil, view, trunks, lasting, app, first_model, options, prewarm_after_s
+    )
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
 
@@ -199,7 +203,8 @@ def _lifespan(
             loop = asyncio.get_running_loop()
             loop.call_later(host.prewarm_after_s, host.owner.post, ev.PrewarmAllowed())
         try:
-            async with host.lasting.running({"sampler": sample, "vigil": host.vigil.keep}):
+            vigil = {"vigil": host.vigil.keep} if host.options.keeps_vigil else {}
+            async with host.lasting.running({"sampler": sample, **vigil}):
                 try:
                     yield
                 finally:

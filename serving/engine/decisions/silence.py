@@ -37,7 +37,7 @@ class AskForPulse:
 
 @dataclass(frozen=True)
 class Hung:
-    """This engine will not answer any more. Nothing further is said of it before it starts anew."""
+    """An engine that will not answer any more; nothing is said of it again until it starts anew."""
 
     model: str
     doing: Command | Literal["answer"]
