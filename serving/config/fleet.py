@@ -172,10 +172,10 @@ class HostSettings(_Section):
         "longest one",
     )
     command_limit_s: float = Field(
-        600.0,
+        1800.0,
         ge=1,
-        description="the same for an engine that is told to start, to sleep or to wake: longer "
-        "than it takes to read its weights",
+        description="the same for an engine that is starting, going to sleep or waking: longer "
+        "than it takes to read the largest model's weights",
     )
     failure_domain: str | None = Field(
         None,

@@ -197,11 +197,11 @@ class Engines:
             )
 
     async def _wake(self, model: str, engine: Engine) -> None:
-        with self._vigil.over("wake", model, engine):
+        async with self._vigil.over("wake", model, engine):
             await engine.wake()
 
     async def _sleep(self, model: str, engine: Engine, level: SleepLevel) -> None:
-        with self._vigil.over("sleep", model, engine):
+        async with self._vigil.over("sleep", model, engine):
             await engine.sleep(level)
 
     async def _start(self, model: str) -> Engine:
@@ -210,7 +210,7 @@ class Engines:
         engine = self._factory(self._models[model])
         self._engines[model] = engine
         try:
-            with self._vigil.over("start", model, engine):
+            async with self._vigil.over("start", model, engine):
                 await engine.start()
         except BaseException:
             await self._stop(model)

@@ -5,8 +5,8 @@ is decided in `serving.engine.decisions.silence`.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -54,9 +54,14 @@ class Vigil:
                 case Hung():
                     self._end(engine, due)
 
-    @contextmanager
-    def over(self, command: Command, model: str, engine: Engine) -> Iterator[None]:
-        """Inside, the engine carries out `command`; ended by force, that fails."""
+    @asynccontextmanager
+    async def over(self, command: Command, model: str, engine: Engine) -> AsyncIterator[None]:
+        """Inside, the engine carries out `command`; ended by force, that fails.
+
+        One that hangs already is not told: it would be given all the time of a command.
+        """
+        if command != "start":
+            await engine.pulse()
         self._engines[model] = engine
         self._silence.began(model, command)
         try:

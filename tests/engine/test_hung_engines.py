@@ -109,6 +109,24 @@ def test_a_sleeping_engine_that_hangs_is_ended_and_the_awake_one_goes_on(host: F
     check_it_serves(host)
 
 
+@pytest.mark.parametrize(("model", "outcome"), [("a", "committed"), ("b", "rolled_back")])
+def test_a_hotswap_finds_one_of_its_engines_hanging_in_the_time_of_an_answer(
+    host: FakeHost, model: str, outcome: str
+) -> None:
+    swap(host, "b", 1)
+    swap(host, "a", 2)
+    host.engines.hang(model)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(swap, host, "b", 3)
+        wait_until(lambda: state(host).swap_target == "b")
+        host.let_pass(UNTIL_FOUND_S)
+        report = asked.result()
+    assert report.outcome == outcome
+    assert "it answered nothing for 30 s" in (report.error or "")
+    check_it_serves(host)
+    assert hung(host) == {f"{model} answer": 1.0}
+
+
 # ---------------------------------------------------------------- engines that are well
 
 

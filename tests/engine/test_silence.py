@@ -81,8 +81,8 @@ def test_a_reason_names_what_the_engine_was_to_do_and_the_setting_that_bounds_it
     assert Hung("a", "answer", 60.0).why == (
         "it hung: it answered nothing for 60 s (`hung_after_s` of its host)"
     )
-    assert Hung("a", "wake", 600.0).why == (
-        "it hung: it did not wake for 600 s (`command_limit_s` of its host)"
+    assert Hung("a", "wake", 1800.0).why == (
+        "it hung: it did not wake for 1800 s (`command_limit_s` of its host)"
     )
 
 

@@ -24,7 +24,7 @@ class Patience:
 
     answer_s: float = 60.0
     """Between two of its steps it answers at once: longer than the longest step."""
-    command_s: float = 600.0
+    command_s: float = 1800.0
     """To start, to sleep, or to wake: longer than to read the largest model's weights."""
 
 
