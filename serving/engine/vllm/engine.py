@@ -151,6 +151,8 @@ class VllmEngine:
         self._unwatch()
         llm, self._llm = self._llm, None
         if llm is not None:
+            # vLLM may leave whoever still reads tokens waiting for ever.
+            llm.output_processor.propagate_error(EngineDeadError())
             await asyncio.to_thread(llm.shutdown, _END_S)
         await asyncio.to_thread(self._processes.kill)
         self._release()
