@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.batch.comparison import Answered, Differences, by_id, compare, read_rows
+from benchmarks.batch.comparison import (
+    Answered,
+    Differences,
+    by_id,
+    changes,
+    compare,
+    read_rows,
+)
 from benchmarks.batch.fleet import exact_fleet, speed_fleet
 from benchmarks.batch.kill_plan import VICTIMS, kill_plan
 from benchmarks.batch.lines import chat_lines, short_lines, write_lines
@@ -198,6 +205,16 @@ def test_throughput_is_held_against_vllms_own_by_medians() -> None:
     assert rows["output tokens/s, two hosts / one host"].value == pytest.approx(1.5)
     assert rows["sending the file to the first request"].value == 1.0
     assert rows["last request to completed"].value == 1.0
+
+
+def test_a_changed_row_is_told_with_the_place_at_which_it_parts() -> None:
+    was = by_id([answered("a", "The sky is blue."), answered("b"), answered("c")])
+    rows = [answered("a", "The sky is grey."), answered("b"), answered("d")]
+
+    (told,) = changes(was, rows)
+
+    assert told.startswith("a was ...'The sky is blue.' at character 11, 5 tokens")
+    assert "is ...'The sky is grey.'" in told
 
 
 def test_memory_is_compared_process_by_process() -> None:
