@@ -24,12 +24,15 @@ from orchestration.batch.attempts import (
     next_step,
 )
 from orchestration.batch.claim import is_claimed
+from orchestration.batch.pressing import begin_by, priority_of
 from orchestration.installation import Installation
+from orchestration.names import PARTITION_TAG
+from orchestration.pressing_runs import hurry
+from orchestration.run_coordinator import PRIORITY_TAG
 from serving.batches import BatchError, BatchRecord, CancelAsked, Catalog, Failed
 
 TICK_S = 5.0
 LOOK_EVERY_S = 0.25
-PARTITION_TAG = "dagster/partition"
 DONE_TAG = "turntable/lines_done"
 """On the run of a batch: how many lines were done when it was asked for."""
 RUNS_LOOKED_AT = 25
@@ -109,8 +112,11 @@ def _tick(
 ) -> dg.SensorResult | dg.SkipReason:
     waits: list[str] = []
     requests: list[dg.RunRequest] = []
-    under_way = _runs_under_way(instance)
-    for record in catalog.open_batches():
+    runs = instance.get_run_records(filters=dg.RunsFilter(statuses=UNDER_WAY))
+    under_way = _by_partition(runs)
+    batches = catalog.open_batches()
+    hurry(instance, runs, batches)
+    for record in batches:
         verdict = _verdict(instance, installation, record, under_way)
         if isinstance(verdict, Start):
             requests.append(_request(record, verdict))
@@ -128,10 +134,10 @@ def _tick(
     )
 
 
-def _runs_under_way(instance: dg.DagsterInstance) -> dict[str, list[Attempt]]:
+def _by_partition(runs: Iterable[dg.RunRecord]) -> dict[str, list[Attempt]]:
     """Runs that have not ended, by their partition; whoever asked for them."""
     found: dict[str, list[Attempt]] = {}
-    for record in instance.get_run_records(filters=dg.RunsFilter(statuses=UNDER_WAY)):
+    for record in runs:
         partition = record.dagster_run.tags.get(PARTITION_TAG)
         if partition is not None:
             found.setdefault(partition, []).append(attempt_of(record, time.time()))
@@ -194,7 +200,10 @@ def _request(record: BatchRecord, start: Start) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{record.id} after {start.after or 'none'}",
         partition_key=record.id,
-        tags={DONE_TAG: str(record.completed + record.failed)},
+        tags={
+            DONE_TAG: str(record.completed + record.failed),
+            PRIORITY_TAG: priority_of(begin_by(record.expires_at, record.expected_s)),
+        },
     )
 
 

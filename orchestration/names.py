@@ -2,7 +2,7 @@
 
 from dagster import AssetKey
 
-from orchestration.run_coordinator import ALLOCATION, BATCH, RUN_KIND_TAG
+from orchestration.run_coordinator import ALLOCATION, BATCH, PRESSING_BATCH, RUN_KIND_TAG
 
 TRAFFIC = AssetKey("traffic_statistics")
 PLAN = AssetKey("allocation_plan")
@@ -13,8 +13,12 @@ OWNERS = ["team:serving"]
 
 ALLOCATION_TAGS = {RUN_KIND_TAG: ALLOCATION}
 BATCH_TAGS = {RUN_KIND_TAG: BATCH}
+PRESSING_BATCH_TAGS = {RUN_KIND_TAG: PRESSING_BATCH}
 WEIGHTS_TAGS = {RUN_KIND_TAG: "weights"}
 PROFILE_TAGS = {RUN_KIND_TAG: "profile"}
+
+PARTITION_TAG = "dagster/partition"
+"""Dagster's own: which partition a run is of."""
 
 TRIGGER_TAG = "turntable/trigger"
 """On an allocation run: what it answers to."""

@@ -15,6 +15,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """Batch requests that the gateway has, of all works."""
     works: int = 0
     """Batches and datasets that these are of."""
+    due_per_s: float = 0.0
+    """How many of these must be answered in a second for all works to be in time."""
     trouble: str = ""
 
 
@@ -30,6 +32,7 @@ class _Batch(msgspec.Struct, frozen=True):
     slots_at_rest: int
     in_flight: int = 0
     works: int = 0
+    due_per_s: float = 0.0
 
 
 class _Model(msgspec.Struct, frozen=True):
@@ -64,4 +67,5 @@ def offer_of(page: bytes, model: str) -> Offer:
         slots=told[0].slots_at_rest,
         in_flight=told[0].in_flight,
         works=told[0].works,
+        due_per_s=told[0].due_per_s,
     )

@@ -8,6 +8,8 @@ from orchestration.batch.asks import Outcome, Tokens
 from orchestration.batch.offers import Offer
 
 RATE_OVER_S = 60.0
+MEAN_OVER_ROWS = 64
+"""How many rows back the mean time of a row goes."""
 MOST_POINTS = 240
 """Of the curve; beyond it every other one is dropped, so a long run takes no more memory."""
 
@@ -73,6 +75,8 @@ class Progress:
         self._curve: list[Point] = []
         self._recent: list[Point] = []
         self._every_s = 1.0
+        self._answered = 0
+        self._row_s = 0.0
         self._refused: str = ""
         self._refused_at = self._answered_at = now
         self._offers: Mapping[str, Offer] = {}
@@ -95,6 +99,12 @@ class Progress:
         self._failed += not outcome.ok
         self._tokens += outcome.tokens
         self._answered_at = now
+        self._answered += 1
+        self._row_s += (outcome.seconds - self._row_s) / min(self._answered, MEAN_OVER_ROWS)
+
+    def row_s(self, now: float) -> float:
+        """How long a row is open until its answer; as long as there is none, since the begin."""
+        return self._row_s if self._answered else now - self._began
 
     def refused(self, why: str, now: float) -> None:
         """A request was not taken."""

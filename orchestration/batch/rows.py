@@ -16,7 +16,8 @@ from orchestration.batch.offers import Offer
 from orchestration.batch.ordering import by_prefix
 from orchestration.batch.persistence import persist
 from orchestration.batch.progress import Figures, Progress
-from orchestration.batch.window import Window, places, share
+from orchestration.batch.urgency import due_in_s, needed_places
+from orchestration.batch.window import Window, entitled, places, share
 from serving.config import ModelSettings
 
 SYNC_EVERY_S = 1.0
@@ -75,7 +76,7 @@ class RowsEngine:
             beside = [
                 asyncio.create_task(stop.wait()),
                 asyncio.create_task(self._keep_time()),
-                asyncio.create_task(self._follow_offers(asking)),
+                asyncio.create_task(self._follow_offers(asking, terms.due_at)),
             ]
             try:
                 await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
@@ -128,19 +129,35 @@ class RowsEngine:
             for journal in self._journals.values():
                 await asyncio.to_thread(journal.sync)
 
-    async def _follow_offers(self, asking: Asker) -> None:
-        """Have windows follow what the fleet offers."""
+    async def _follow_offers(self, asking: Asker, due_at: float | None) -> None:
+        """Have windows follow what the fleet offers, and what is due."""
         while True:
             offers = await asking.offers(self._windows)
             self.progress.offered(offers)
             for name, offer in offers.items():
                 if not offer.trouble and not self._fixed:
-                    self._resize(name, offer)
+                    self._resize(name, offer, due_at)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _resize(self, model: str, offer: Offer) -> None:
+    def _resize(self, model: str, offer: Offer, due_at: float | None) -> None:
         window, total = self._windows[model], places(offer.slots, self._models[model])
-        window.resize(share(total, open_=window.open, in_flight=offer.in_flight, works=offer.works))
+        due_per_s, row_s = self._due_per_s(window, due_at), self.progress.row_s(time.monotonic())
+        part = entitled(
+            total,
+            works=offer.works,
+            needs=needed_places(due_per_s, row_s),
+            all_needs=needed_places(max(due_per_s, offer.due_per_s), row_s),
+        )
+        window.resize(
+            share(total, part, open_=window.open, in_flight=offer.in_flight, works=offer.works)
+        )
+
+    def _due_per_s(self, window: Window, due_at: float | None) -> float:
+        """How many rows of the window's must be answered a second for all to be in time."""
+        if due_at is None:
+            return 0.0
+        left, left_s = self.progress.left, due_at - time.time()
+        return min(left, window.size) / due_in_s(left_s, left, self._places())
 
 
 def missing_keys(shard: Shard, journal: Journal, *, retry_errors: bool) -> list[int]:

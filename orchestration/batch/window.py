@@ -4,9 +4,10 @@ A slot that comes free is refilled from what waits on its host, so there is alwa
 than slots. Beyond that one replica's worth waits where there may be another replica: waiting work
 is what the planner sees, and gives a host to.
 
-Runs of one model share that evenly, and one that has not so many rows left leaves the rest to the
-others: all slots stay busy, the gateway holds no more for eight runs than for one, and a row waits
-no longer behind the rows of others than there are.
+Runs of one model share that: each has the places that it needs to be in time, as far as all needs
+together fit into most of the window, and an even part of the rest. One that has not so many rows
+left leaves the rest to the others: all slots stay busy, the gateway holds no more for eight runs
+than for one, and a row waits no longer behind the rows of others than there are.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from collections import deque
 from serving.config import ModelSettings
 
 SPARE = 0.25
+URGENT_SHARE = 0.75
+"""Of the window, for what works need to be in time; so none stands still for the sake of others."""
 
 
 def places(offered: int, model: ModelSettings) -> int:
@@ -24,15 +27,25 @@ def places(offered: int, model: ModelSettings) -> int:
     return min(most, offered + max(model.slots, math.ceil(offered * SPARE)))
 
 
-def share(total: int, *, open_: int, in_flight: int, works: int) -> int:
-    """A run's part of `total` places, when it has `open_` of the `in_flight` requests of `works`.
+def entitled(total: int, *, works: int, needs: float = 0.0, all_needs: float = 0.0) -> float:
+    """A run's part of `total` places, when it needs `needs` of them to be in time.
 
-    An even part at least. Of what the others leave free each takes a part at every look, so that
-    together they soon have all of it and never much more.
+    `all_needs`: of all `works`, this one's included. Where they do not fit, each gets less by the
+    same factor.
     """
-    runs = max(1, works)
+    promised = min(all_needs, URGENT_SHARE * total)
+    mine = promised * needs / all_needs if all_needs else 0.0
+    return mine + (total - promised) / max(1, works)
+
+
+def share(total: int, entitled: float, *, open_: int, in_flight: int, works: int) -> int:
+    """How many places a run takes that has `open_` of the `in_flight` requests of `works`.
+
+    What it is entitled to at least. Of what the others leave free each takes a part at every look,
+    so that together they soon have all of it and never much more.
+    """
     free = total - in_flight
-    return min(total, max(math.ceil(total / runs), open_ + math.ceil(free / runs)))
+    return min(total, max(math.ceil(entitled), open_ + math.ceil(free / max(1, works))))
 
 
 class Window:

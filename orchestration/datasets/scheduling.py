@@ -14,7 +14,7 @@ from orchestration.datasets.loading import LoadedDataset
 from orchestration.datasets.output import output_file
 from orchestration.datasets.partitioning import latest_keys, portion_of
 from orchestration.datasets.sources import source_files
-from orchestration.names import BATCH_TAGS, completions_key, prompts_key
+from orchestration.names import BATCH_TAGS, PARTITION_TAG, completions_key, prompts_key
 
 DATASET_TAG = "turntable/dataset"
 """On a run of a dataset: which one."""
@@ -97,7 +97,8 @@ def _wanted(
     version, why_not = _undone(dataset, key, at)
     if version is None:
         return None, why_not
-    tags = job_tags(dataset) | ({"dagster/partition": key} if key else {})
+    # Not the kind: that of a run which may wait no longer is another.
+    tags = {DATASET_TAG: dataset.name} | ({PARTITION_TAG: key} if key else {})
     if instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=UNDER_WAY)):
         return None, "a run is under way"
     failed = dg.RunsFilter(

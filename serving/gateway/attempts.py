@@ -70,7 +70,9 @@ class AttemptRunner:
         trip = Trip(generation, self._settings, replica_wait_s=replica_wait_s)
         model, request_class = generation.model, generation.request_class
         with (
-            Whereabouts(self._census, model, request_class, generation.work) as whereabouts,
+            Whereabouts(
+                self._census, model, request_class, generation.work, generation.due_in_s
+            ) as whereabouts,
             self.queues.place(model, request_class, lambda: generation.kept_tokens) as place,
             self._kept(generation, sink),
         ):
@@ -136,7 +138,7 @@ class AttemptRunner:
                 failure = await self._follow(trip, request, intake, lease)
                 end = self._end(trip, lease, intake, failure)
                 if end.kind == "failed":
-                    self._trials.died(host, generation)
+                    self._trials.died(host, generation, host_gone=intake.end is None)
                 return end
         finally:
             self._trials.end(host, generation)

@@ -97,11 +97,13 @@ class Generation:
             cache_salt=self.cache_salt,
             account=self.account,
             weight=self.weight,
-            deadline_s=self._deadline_s(),
+            deadline_s=self.due_in_s,
             evictions=self.evictions,
         )
 
-    def _deadline_s(self) -> float | None:
+    @property
+    def due_in_s(self) -> float | None:
+        """In how many seconds it is due, if it is."""
         return None if self.deadline_at is None else max(0.0, self.deadline_at - time.monotonic())
 
     @property

@@ -173,6 +173,18 @@ def test_the_figures_tell_how_many_batches_have_requests_here(tmp_path: Path) ->
     assert figures.told("m")["works"] == 0
 
 
+def test_the_figures_tell_at_what_rate_batches_must_get_on(tmp_path: Path) -> None:
+    census = Census(ListSink())
+    figures = BatchFigures(fake_fleet(["m"], {"a": "m"}), Pool([]), census, tmp_path)
+
+    with ExitStack() as stack:
+        for due_in_s in (50.0, 50.0, 100.0, None, 0.1):
+            stack.enter_context(Whereabouts(census, "m", "batch", "a batch", due_in_s))
+        stack.enter_context(Whereabouts(census, "m", "interactive", "", 10.0))
+        assert figures.told("m")["due_per_s"] == pytest.approx(0.02 + 0.02 + 0.01 + 1)
+    assert figures.told("m")["due_per_s"] == 0
+
+
 def test_the_fleet_route_tells_a_run_what_window_to_keep_open(stage: Stage) -> None:
     def told() -> list[int]:
         batch = next(m["batch"] for m in stage.fleet()["models"] if m["name"] == EXACT)

@@ -41,6 +41,18 @@ def test_goes_at_the_same_rows_are_told_as_one_run() -> None:
     ]
 
 
+def test_a_row_takes_as_long_as_the_last_ones_did_and_at_first_as_long_as_was_waited() -> None:
+    progress = Progress(1000, now=0.0)
+    assert progress.row_s(7.0) == 7.0
+
+    for _ in range(10):
+        progress.came(Outcome(key=0, custom_id="", status=200, seconds=4.0), 8.0)
+    assert progress.row_s(100.0) == pytest.approx(4.0)
+    for _ in range(300):
+        progress.came(Outcome(key=0, custom_id="", status=200, seconds=2.0), 8.0)
+    assert progress.row_s(100.0) == pytest.approx(2.0, rel=0.05)
+
+
 def test_the_curve_of_a_long_run_stays_short() -> None:
     progress = Progress(10, now=0.0)
     for second in range(100_000):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.batch.offers import Offer, offer_of
-from orchestration.batch.window import Window, places, share
+from orchestration.batch.urgency import due_in_s, needed_places
+from orchestration.batch.window import URGENT_SHARE, Window, entitled, places, share
 from tests.orchestration.building import a_model
 from tests.orchestration.gateway import REPLICA
 
@@ -61,7 +62,8 @@ def test_runs_of_a_model_come_to_even_parts_and_what_one_leaves_the_others_take(
     open_ = [min(left, had) for left, had in zip(rows, opened, strict=False)]
     for _ in range(60):
         works, in_flight = sum(map(bool, open_)), sum(open_)
-        shares = [share(total, open_=had, in_flight=in_flight, works=works) for had in open_]
+        part = entitled(total, works=works)
+        shares = [share(total, part, open_=had, in_flight=in_flight, works=works) for had in open_]
         open_ = [min(left, part) for left, part in zip(rows, shares, strict=True)]
 
     even = total // runs
@@ -69,6 +71,54 @@ def test_runs_of_a_model_come_to_even_parts_and_what_one_leaves_the_others_take(
     assert all(had >= min(left, even) for left, had in zip(rows, open_, strict=True))
     if runs == 1:
         assert shares == [total]
+
+
+@given(total=st.integers(1, 400), needs=st.lists(st.floats(0, 1000), min_size=1, max_size=8))
+def test_works_get_what_they_need_and_an_even_part_of_the_rest(
+    total: int, needs: list[float]
+) -> None:
+    def part(need: float) -> float:
+        return entitled(total, works=len(needs), needs=need, all_needs=sum(needs))
+
+    parts = [part(need) for need in needs]
+
+    assert sum(parts) == pytest.approx(total)
+    least = (1 - URGENT_SHARE) * total / len(needs)
+    assert all(got >= least - 1e-6 for got in parts), "nobody stands still"
+    if sum(needs) <= URGENT_SHARE * total:
+        assert all(got >= need for got, need in zip(parts, needs, strict=True))
+    assert sorted(parts) == [part(need) for need in sorted(needs)], "who needs more has more"
+
+
+def test_a_batch_that_comes_late_gets_places_of_one_that_has_time() -> None:
+    """Rows take 10 s; one batch has 24 h for 1,000 rows, the other 100 s for 200."""
+    open_, left, left_s, row_s, total = [40, 0], [1000, 200], [86_400.0, 100.0], 10.0, 40
+
+    for _ in range(60):
+        due_per_s = [
+            had / due_in_s(time_s, rows, max(1, had))
+            for had, rows, time_s in zip(open_, left, left_s, strict=True)
+        ]
+        in_flight, works = sum(open_), max(1, sum(map(bool, open_)))
+        open_ = [
+            share(
+                total,
+                entitled(
+                    total,
+                    works=works,
+                    needs=needed_places(rows / time_s, row_s),
+                    all_needs=needed_places(max(sum(due_per_s), rows / time_s), row_s),
+                ),
+                open_=had,
+                in_flight=in_flight,
+                works=works,
+            )
+            for had, rows, time_s in zip(open_, left, left_s, strict=True)
+        ]
+
+    assert open_[1] >= 20, "200 rows of 10 s in 100 s"
+    assert 5 <= open_[0] <= 20
+    assert sum(open_) <= total + 2
 
 
 def test_an_offer_counts_the_replicas_that_serve() -> None:
@@ -80,9 +130,10 @@ def test_an_offer_counts_the_replicas_that_serve() -> None:
         {"host": "never seen", "reachable": False, "trouble": "?"},
     ]
     assert offer_of(msgspec.json.encode({"hosts": hosts}), "a") == Offer(replicas=1, slots=8)
-    told = {"name": "a", "batch": {"slots": 2, "slots_at_rest": 7, "in_flight": 9, "works": 3}}
+    batch = {"slots": 2, "slots_at_rest": 7, "in_flight": 9, "works": 3, "due_per_s": 0.5}
+    told = {"name": "a", "batch": batch}
     page = {"hosts": hosts, "models": [told, {"name": "b"}]}
     assert offer_of(msgspec.json.encode(page), "a") == Offer(
-        replicas=1, slots=7, in_flight=9, works=3
+        replicas=1, slots=7, in_flight=9, works=3, due_per_s=0.5
     )
     assert offer_of(b"<html>", "a").trouble

@@ -1,6 +1,8 @@
 """Which runs start at once, and which wait in the queue."""
 
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,10 +20,21 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
+from orchestration.batch.pressing import PATIENCE_S, PRESSING_PLACES, priority_of
 from orchestration.datasets.scheduling import AFTER_DEATHS
-from orchestration.names import ALLOCATION_TAGS, BATCH_TAGS
-from orchestration.run_coordinator import BATCH, RUN_KIND_TAG, AllocationFirstRunCoordinator
+from orchestration.names import ALLOCATION_TAGS, BATCH_TAGS, PARTITION_TAG
+from orchestration.pressing_runs import hurry
+from orchestration.run_coordinator import (
+    BATCH,
+    PRESSING_BATCH,
+    PRIORITY_TAG,
+    RUN_KIND_TAG,
+    UNHURRIED_S,
+    AllocationFirstRunCoordinator,
+)
+from serving.batches import BatchRecord
 
+PATIENCE = timedelta(seconds=PATIENCE_S)
 HOME = Path(__file__).parents[2] / "dagster_home"
 
 
@@ -91,12 +104,14 @@ def test_an_allocation_run_is_launched_when_it_is_submitted(instance: dg.Dagster
     assert run.status == dg.DagsterRunStatus.STARTING
 
 
-def test_other_runs_wait_in_the_queue(instance: dg.DagsterInstance) -> None:
+def test_other_runs_wait_in_the_queue_those_of_batches_behind_the_rest(
+    instance: dg.DagsterInstance,
+) -> None:
     batch, other = submit(instance, BATCH_TAGS), submit(instance, {})
 
     assert launched(instance) == []
     assert {batch.status, other.status} == {dg.DagsterRunStatus.QUEUED}
-    assert dequeued(instance) == [batch.run_id, other.run_id]
+    assert dequeued(instance) == [other.run_id, batch.run_id]
 
 
 def test_an_allocation_run_starts_whatever_else_is_queued_or_running(
@@ -111,15 +126,81 @@ def test_an_allocation_run_starts_whatever_else_is_queued_or_running(
     assert launched(instance) == [run.run_id]
 
 
-def test_batch_runs_are_started_up_to_their_limit(instance: dg.DagsterInstance) -> None:
+def shipped_limit(kind: str) -> int:
+    """How many runs of the kind go on at once."""
     shipped = yaml.safe_load((HOME / "dagster.yaml").read_text())["run_coordinator"]["config"]
     (limit,) = (
-        each["limit"] for each in shipped["tag_concurrency_limits"] if each["value"] == BATCH
+        int(each["limit"]) for each in shipped["tag_concurrency_limits"] if each["value"] == kind
     )
+    assert limit < shipped["max_concurrent_runs"]
+    return limit
+
+
+def test_batch_runs_are_started_up_to_their_limit(instance: dg.DagsterInstance) -> None:
+    limit = shipped_limit(BATCH)
     runs = [submit(instance, BATCH_TAGS).run_id for _ in range(limit + 1)]
 
-    assert limit < shipped["max_concurrent_runs"]
     assert dequeued(instance) == runs[:limit]
+
+
+def to_begin_in(left_s: float) -> dict[str, str]:
+    return {**BATCH_TAGS, PRIORITY_TAG: priority_of(time.time() + left_s)}
+
+
+def test_batch_runs_are_started_in_the_order_in_which_they_must_begin(
+    instance: dg.DagsterInstance,
+) -> None:
+    whenever = submit(instance, BATCH_TAGS)
+    long, later, soon = (
+        submit(instance, to_begin_in(left_s)) for left_s in (2 * UNHURRIED_S, 50_000.0, 600.0)
+    )
+
+    assert dequeued(instance) == [run.run_id for run in (soon, later, whenever, long)]
+
+
+def hurried(instance: dg.DagsterInstance, *ending: str) -> None:
+    """The queue once pressing runs were looked for, when all have waited for long enough."""
+    queued = instance.get_run_records()
+    patient = [
+        record._replace(create_timestamp=record.create_timestamp - PATIENCE) for record in queued
+    ]
+    hurry(instance, patient, [a_batch(name) for name in ending])
+
+
+def a_batch(name: str) -> BatchRecord:
+    return BatchRecord(
+        id=name,
+        account="",
+        input_file_id="file-1",
+        endpoint="/v1/completions",
+        completion_window="24h",
+        created_at=0,
+        expires_at=86_400,
+        status="cancelling",
+    )
+
+
+def test_runs_that_may_wait_no_longer_start_beside_as_many_others_as_may_run(
+    instance: dg.DagsterInstance,
+) -> None:
+    for _ in range(shipped_limit(BATCH)):
+        create(instance, BATCH_TAGS, dg.DagsterRunStatus.STARTED)
+    submit(instance, to_begin_in(50_000.0))
+    cancelled = submit(instance, {**to_begin_in(50_000.0), PARTITION_TAG: "batch_1"})
+    soon = [submit(instance, to_begin_in(600.0 + n)) for n in range(PRESSING_PLACES)]
+    assert dequeued(instance) == []
+
+    hurried(instance, "batch_1")
+    hurried(instance, "batch_1")
+
+    pressing = [cancelled.run_id, *(run.run_id for run in soon)][:PRESSING_PLACES]
+    assert sorted(dequeued(instance)) == sorted(pressing)
+    events = instance.all_logs(cancelled.run_id)
+    assert any("may wait no longer" in event.message for event in events)
+
+
+def test_as_many_places_are_kept_for_pressing_runs_as_are_given() -> None:
+    assert shipped_limit(PRESSING_BATCH) == PRESSING_PLACES
 
 
 def test_a_run_already_submitted_is_not_launched_again(instance: dg.DagsterInstance) -> None:

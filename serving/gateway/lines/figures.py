@@ -64,6 +64,7 @@ class BatchFigures:
             "slots_at_rest": offer.slots_at_rest,
             "in_flight": offer.in_flight,
             "works": self._census.works(model),
+            "due_per_s": self._census.due_per_s(model),
             "work_tokens_per_s": self.rates.work_tokens_per_s(model),
             "mean_output_tokens": self.rates.mean_output_tokens(model),
         }
