@@ -13,9 +13,11 @@ import pytest
 
 from serving.config import StateFolder
 from serving.engine.assembly import HostOptions
+from serving.engine.decisions.silence import PULSE_EVERY_S, Patience
+from serving.engine.vigil import Vigil
 from serving.wire import Failed, Finished, HandedBack, Held, Tokens
 from tests.engine.asking import read, state, swap
-from tests.fakes.engine import Step
+from tests.fakes.engine import FakeEngine, FakeEngines, Step
 from tests.fakes.host import FakeHost, fake_fleet, running_host, wait_until
 
 ANSWER_S, COMMAND_S = 30.0, 200.0
@@ -239,3 +241,35 @@ def test_a_start_that_hangs_is_tried_again(tmp_path: Path) -> None:
         check_it_serves(host)
     finally:
         host.kill()
+
+
+# ---------------------------------------------------------------- the watch itself
+
+
+def test_a_host_watches_its_engines_by_itself(tmp_path: Path) -> None:
+    fleet = fake_fleet(["a"], {"host-0": "a"})
+    watchful = fleet.hosts[0].model_copy(update={"hung_after_s": 1.0})
+    fleet = fleet.model_copy(update={"hosts": [watchful]})
+    with running_host(fleet, StateFolder(tmp_path), "host-0") as host:
+        before = host.engines.alive["a"]
+        host.engines.hang("a")
+        wait_until(lambda: before.condition == "dead")
+        check_it_serves(host)
+
+
+async def test_a_watch_that_cannot_end_an_engine_dies_of_it_and_so_is_told() -> None:
+    class Immortal(FakeEngine):
+        async def kill(self, why: str) -> None:
+            raise KeyError("a fault")
+
+    made = FakeEngines()
+    vigil = Vigil(Patience(), lambda _hung: None)
+    engine = Immortal(fake_fleet(["a"], {"host-0": "a"}).models[0], made)
+    async with vigil.over("start", "a", engine):
+        pass
+    engine.hangs = True
+    for _ in range(int(Patience().answer_s + PULSE_EVERY_S)):
+        vigil.tick()
+    with pytest.raises(KeyError, match="a fault"):
+        await vigil.keep()
+    engine.hangs = False
