@@ -1,7 +1,7 @@
 """When an engine hangs: what it owes is counted in ticks of the host, and nothing else counts."""
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from serving.engine.decisions.silence import (
     PULSE_EVERY_S,
@@ -15,6 +15,7 @@ from serving.engine.decisions.silence import (
 
 PATIENCE = Patience(answer_s=8.0, command_s=20.0)
 ASKED_AFTER = int(PULSE_EVERY_S / TICK_S)
+models = st.sampled_from("ab")
 commands = st.sampled_from(["start", "sleep", "wake"])
 
 
@@ -103,7 +104,7 @@ class Watched(RuleBasedStateMachine):
         self.hanging: dict[str, int] = {}
         """Ticks since it began to hang."""
 
-    @rule(model=st.sampled_from("abc"), command=commands)
+    @rule(model=models, command=commands)
     def a_command_begins(self, model: str, command: Command) -> None:
         if model in self.hanging or self.command.get(model) is not None:
             return
@@ -111,7 +112,7 @@ class Watched(RuleBasedStateMachine):
         self.command[model], self.in_command[model] = command, 0
         self.hanging.pop(model, None)
 
-    @rule(model=st.sampled_from("abc"))
+    @rule(model=models)
     def a_command_ends(self, model: str) -> None:
         if model not in self.hanging and self.command.get(model) is not None:
             self.silence.ended(model)
@@ -119,49 +120,50 @@ class Watched(RuleBasedStateMachine):
             if model in self.owed:
                 self.owed[model] = 0
 
-    @rule(model=st.sampled_from("abc"))
+    @rule(model=models)
     def it_answers(self, model: str) -> None:
         if model not in self.hanging and self.owed.pop(model, None) is not None:
             self.silence.answered(model)
 
-    @rule(model=st.sampled_from("abc"))
+    @rule(model=models)
     def it_begins_to_hang(self, model: str) -> None:
         if model in self.command:
             self.hanging.setdefault(model, 0)
 
-    @rule(model=st.sampled_from("abc"))
+    @rule(model=models)
     def it_is_stopped(self, model: str) -> None:
         self.silence.gone(model)
         for counts in (self.command, self.owed, self.in_command, self.hanging):
             counts.pop(model, None)
 
-    @precondition(lambda self: self.all_that_are_well_are_in_time())
-    @rule()
-    def a_tick(self) -> None:
-        for counts in (self.owed, self.in_command, self.hanging):
-            for model in counts:
-                counts[model] += 1
-        for due in self.silence.tick():
-            match due:
-                case AskForPulse(model):
-                    assert self.command[model] is None, "asked in the middle of a command"
-                    assert model not in self.owed, "asked twice"
-                    self.owed[model] = 0
-                case Hung(model):
-                    assert model in self.hanging, "an engine that answers in time was ended"
-                    self.it_is_stopped(model)
+    @rule(ticks=st.integers(1, 30))
+    def time_passes(self, ticks: int) -> None:
+        """Those that are well answer and end in time, if only just."""
+        for _ in range(ticks):
+            self.what_is_due_at_last_is_done()
+            for counts in (self.owed, self.in_command, self.hanging):
+                for model in counts:
+                    counts[model] += 1
+            for due in self.silence.tick():
+                self.take(due)
+            self.who_hangs_is_found_within_its_limit_and_a_pulse()
 
-    def all_that_are_well_are_in_time(self) -> bool:
-        """Whether the next tick leaves everyone within the limits that is to be within them."""
-        for model, command in self.command.items():
-            if model in self.hanging:
-                continue
+    def take(self, due: AskForPulse | Hung) -> None:
+        match due:
+            case AskForPulse(model):
+                assert self.command[model] is None, "asked in the middle of a command"
+                assert model not in self.owed, "asked twice"
+                self.owed[model] = 0
+            case Hung(model):
+                assert model in self.hanging, "an engine that answers in time was ended"
+                self.it_is_stopped(model)
+
+    def what_is_due_at_last_is_done(self) -> None:
+        for model, command in list(self.command.items()):
             if command is not None and self.in_command[model] + 1 >= PATIENCE.command_s:
-                return False
-            owes = command is None and model in self.owed
-            if owes and self.owed[model] + 1 >= PATIENCE.answer_s:
-                return False
-        return True
+                self.a_command_ends(model)
+            elif command is None and self.owed.get(model, 0) + 1 >= PATIENCE.answer_s:
+                self.it_answers(model)
 
     @invariant()
     def who_hangs_is_found_within_its_limit_and_a_pulse(self) -> None:
