@@ -1,5 +1,6 @@
 """What a row asks for: a request of the gateway's chat endpoint, or why there can be none. Pure."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -72,7 +73,7 @@ class Requests:
         model = self._model(row)
         if model not in self._models:
             raise ValueError(f"no model is called {model!r}")
-        body = msgspec.json.encode(self._body(row, model))
+        body = _encoded(self._body(row, model))
         return Ask(
             key=key_of(name.encode(), body), custom_id=name, path=CHAT, model=model, body=body
         )
@@ -112,6 +113,16 @@ def sampling_fields(sampling: Sampling) -> dict[str, Any]:
 
 def _converted(name: str, value: Any) -> int | float:
     try:
-        return _TYPES[name](value)
-    except (TypeError, ValueError) as error:
+        number = _TYPES[name](value)
+        if math.isfinite(number):  # JSON knows no other: it would be left to the model
+            return number
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} is {value!r}, not a number") from error
+    raise ValueError(f"{name} is {value!r}, not a number")
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"the row's request cannot be written as JSON: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from serving.batches.lines import IndexWriter
+from serving.batches.nesting import MAX_LEVELS, is_deeper
 from serving.batches.records import BatchError, InputSize
 
 MAX_LINES = 50_000
@@ -18,6 +19,8 @@ MAX_CUSTOM_ID_CHARACTERS = 512
 MESSAGE_CHARACTERS = 400
 """Of an error about a line; its values may be as long as the line."""
 _SKIP_BYTES = 1024 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Some editors begin a file with it; it is none of the first line's."""
 
 BodyCheck = Callable[[bytes], BatchError | None]
 """Why the endpoint would refuse this body; None: it would not."""
@@ -107,6 +110,10 @@ class _Lines:
     def check(self, number: int, raw: bytes) -> None:
         """Take one line."""
         self.count += 1
+        if is_deeper(raw):
+            message = f"the line's JSON is nested in more than {MAX_LEVELS} levels"
+            self._refuse(number, "too_deep", message)
+            return
         try:
             line = _line(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -181,7 +188,7 @@ class _Lines:
 
 def _split(content: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
     """Line numbers from 1, offsets, and lines; None for one that is too long."""
-    number = offset = 0
+    number, offset = 0, _after_mark(content)
     while raw := content.readline(MAX_LINE_BYTES + 1):
         number += 1
         if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
@@ -191,6 +198,12 @@ def _split(content: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
         else:
             yield number, offset, raw
         offset = content.tell()
+
+
+def _after_mark(content: BinaryIO) -> int:
+    """Where the first line begins; `content` stands there afterwards."""
+    marked = content.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK
+    return content.seek(len(_BYTE_ORDER_MARK) if marked else 0)
 
 
 def _too_many() -> BatchError:
