@@ -30,6 +30,9 @@ ANSWER_COLUMNS = (
     "error",
 )
 """Of every output, before the columns that are taken over from the source."""
+OWN_FIELDS = frozenset({"model", "messages", "stream", "service_tier"})
+"""Fields of a request that are the dataset's, or the run's, to fill."""
+LONGEST_FRESH_H = 87_600.0
 FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 
 
@@ -119,7 +122,7 @@ class Sampling(Section):
     """How tokens are chosen; what is absent is left to the model."""
 
     max_tokens: int = Field(256, ge=1, description="the longest answer")
-    temperature: float = Field(0.0, ge=0, description="0: the likeliest token")
+    temperature: float = Field(0.0, ge=0, allow_inf_nan=False, description="0: the likeliest token")
     top_p: float | None = Field(None, gt=0, le=1, description="share of likely tokens")
     seed: int | None = Field(None, description="of the random numbers")
     stop: list[str] = Field(default_factory=list, description="texts that end an answer")
@@ -129,6 +132,14 @@ class Sampling(Section):
     extra: dict[str, Any] = Field(
         default_factory=dict, description="further fields of the request, such as `top_k`"
     )
+
+    @field_validator("extra")
+    @classmethod
+    def _not_the_runs(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(set(extra) & OWN_FIELDS)
+        if taken:
+            raise ValueError(f"{taken[0]!r} is not for a dataset to say")
+        return extra
 
 
 class Partitions(Section):
@@ -226,8 +237,10 @@ class Retries(Section):
 class Freshness(Section):
     """How old the latest output may be before Dagster says so."""
 
-    within_h: float = Field(ge=0.1, description="older: it fails")
-    warn_after_h: float | None = Field(None, ge=0.1, description="older: a warning")
+    within_h: float = Field(ge=0.1, le=LONGEST_FRESH_H, description="older: it fails")
+    warn_after_h: float | None = Field(
+        None, ge=0.1, le=LONGEST_FRESH_H, description="older: a warning"
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

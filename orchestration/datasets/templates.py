@@ -71,6 +71,8 @@ def _columns(template: Template) -> frozenset[str]:
             raise ValueError(
                 f"template: {message.content!r} is not a template: {error.message}"
             ) from error
+        except RecursionError as error:
+            raise ValueError("template: it is nested too deeply") from error
     return frozenset(named)
 
 
