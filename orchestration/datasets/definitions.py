@@ -37,21 +37,35 @@ REFUSED = "cannot be used"
 def with_datasets(core: dg.Definitions, fleet: Fleet, state: StateFolder) -> dg.Definitions:
     """The datasets beside `core`."""
     found = load_datasets(fleet, state)
-    refused, whole = list(found.refused), core
-    for dataset in found.usable:
-        try:
-            whole = _joined(whole, _parts(dataset, fleet))
-        except NOT_TAKEN as error:
-            refused.append(_refused_by_dagster(dataset, error))
-    for number, one in enumerate(refused):
+    whole, not_taken = _with_usable(core, found.usable, fleet)
+    for number, one in enumerate([*found.refused, *not_taken]):
         _log.error("dataset_refused", dataset=one.name, error=str(one.error))
         whole = _with_placeholder(whole, one, number)
     return whole
 
 
-def _joined(whole: dg.Definitions, part: dg.Definitions) -> dg.Definitions:
-    """Both, if Dagster takes them together: a name may be one that something else has."""
-    joined = dg.Definitions.merge(whole, part)
+def _with_usable(
+    core: dg.Definitions, datasets: Sequence[LoadedDataset], fleet: Fleet
+) -> tuple[dg.Definitions, list[RefusedDataset]]:
+    """`core` with the datasets that Dagster takes, and the others.
+
+    All at once; one by one, which is slow, only to find what Dagster does not take.
+    """
+    try:
+        return _joined(core, *(_parts(dataset, fleet) for dataset in datasets)), []
+    except NOT_TAKEN:
+        whole, refused = core, []
+    for dataset in datasets:
+        try:
+            whole = _joined(whole, _parts(dataset, fleet))
+        except NOT_TAKEN as error:
+            refused.append(_refused_by_dagster(dataset, error))
+    return whole, refused
+
+
+def _joined(*parts: dg.Definitions) -> dg.Definitions:
+    """All, if Dagster takes them together: a name may be one that something else has."""
+    joined = dg.Definitions.merge(*parts)
     dg.Definitions.validate_loadable(joined)
     return joined
 
