@@ -38,8 +38,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     def meet(self, source: str, output: str) -> bool:
         """Whether the output at one pattern is, or is one of, the files at the other."""
         read, written = (
-            self.folder.joinpath(self.fill(pattern, _EXAMPLE_PORTION)).absolute()
-            for pattern in (source, output)
+            self.fill(pattern, _EXAMPLE_PORTION).resolve() for pattern in (source, output)
         )
         return read.parent == written.parent and fnmatch(written.name, read.name)
 

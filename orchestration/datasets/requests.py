@@ -73,7 +73,7 @@ class Requests:
         model = self._model(row)
         if model not in self._models:
             raise ValueError(f"no model is called {model!r}")
-        body = _encoded(self._body(row, model))
+        body = msgspec.json.encode(self._body(row, model))
         return Ask(
             key=key_of(name.encode(), body), custom_id=name, path=CHAT, model=model, body=body
         )
@@ -119,10 +119,3 @@ def _converted(name: str, value: Any) -> int | float:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} is {value!r}, not a number") from error
     raise ValueError(f"{name} is {value!r}, not a number")
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(body)
-    except (TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"the row's request cannot be written as JSON: {error}") from error

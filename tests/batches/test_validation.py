@@ -113,6 +113,33 @@ def test_a_line_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
+@pytest.mark.parametrize("place", ["custom_id", "body", "other"])
+def test_a_line_that_is_nested_too_deep_for_any_decoder_is_named_and_costs_no_other(
+    place: str,
+) -> None:
+    deep = b'{"%s": %s}\n' % (place.encode(), b"[" * 100_000 + b"]" * 100_000)
+
+    assert found(jsonl(line("a"), deep, line("a"))) == [(2, "too_deep"), (3, "duplicate_custom_id")]
+
+
+def test_brackets_of_a_text_are_no_nesting() -> None:
+    body = {"model": "small", "text": '"[{' * 500 + "\\", "list": [[]] * 500}
+
+    assert found(jsonl(line("a", body=body))) == []
+
+
+def test_a_byte_order_mark_is_none_of_the_first_line(tmp_path: Path) -> None:
+    content = b"\xef\xbb\xbf" + jsonl(line("a"), line("b"))
+    (tmp_path / "in.jsonl").write_bytes(content)
+    index = IndexWriter()
+
+    assert validated(content, index=index).errors == ()
+    index.save(tmp_path / "index")
+    with InputLines(tmp_path / "in.jsonl", tmp_path / "index") as lines:
+        assert [read.custom_id for _, read in lines.read()] == ["a", "b"]
+    assert found(b"\xef\xbb\xbf") == [(None, "empty_file")]
+
+
 def test_blank_lines_count_for_line_numbers_only() -> None:
     content = jsonl(b"\n", line("a"), b"  \n", line("a"))
 
