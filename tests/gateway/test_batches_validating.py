@@ -99,6 +99,27 @@ async def test_what_another_gateway_left_meanwhile_is_taken_up_too(scene: Scene)
     assert record.status == "in_progress"
 
 
+async def test_what_was_left_is_taken_up_however_many_new_ones_come(scene: Scene) -> None:
+    scene.look_every_s = 0.2
+
+    async with scene.validation() as validation:
+        new = scene.batch(jsonl(line("a")))
+        validation.ask(new.id)
+        await scene.ended(new)
+        left = scene.batch(jsonl(line("a")))
+
+        async def keep_asking() -> None:
+            while True:
+                validation.ask(new.id)
+                await asyncio.sleep(0.005)
+
+        asking = asyncio.create_task(keep_asking())
+        record = await scene.ended(left)
+        asking.cancel()
+
+    assert record.status == "in_progress"
+
+
 async def test_a_good_input_has_an_index_of_its_lines(scene: Scene) -> None:
     async with scene.validation() as validation:
         made = scene.batch(jsonl(line("a"), line("b")))

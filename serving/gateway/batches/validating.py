@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -36,7 +37,7 @@ WORK_S = 0.001
 """A validating thread works about this long at a time: what a stream may have to wait for it."""
 PAUSE_S = 0.00005
 LOOK_EVERY_S = 60.0
-"""How often an idle gateway looks for batches that were left unvalidated."""
+"""How often a gateway looks for batches that were left unvalidated."""
 
 ExpectDuration = Callable[[InputSize, Sequence[BatchRecord]], Duration]
 """How long a batch of this size will take behind the others that have not ended."""
@@ -65,6 +66,7 @@ class InputValidation:
         self._body_check, self._expect = body_check, expect
         self._look_every_s = look_every_s
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._look_at = 0.0
         self._stopped = threading.Event()
 
     def ask(self, batch_id: str) -> None:
@@ -80,7 +82,7 @@ class InputValidation:
             self._stopped.set()
 
     async def _run(self) -> None:
-        await self._take_up()
+        self._look_at = 0.0
         while True:
             batch_id = await self._next()
             try:
@@ -90,16 +92,17 @@ class InputValidation:
                 log.exception("batch_not_settled", batch=batch_id)
 
     async def _next(self) -> str:
-        """The next batch; when none comes for a while, one that another gateway may have left."""
+        """The next batch; once in a while also one that was left, however many new ones come."""
         while True:
-            try:
-                # Python 3.11's wait_for may lose a cancellation that comes with an item.
-                async with asyncio.timeout(self._look_every_s):
-                    return await self._queue.get()
-            except TimeoutError:
+            if asyncio.get_running_loop().time() >= self._look_at:
                 await self._take_up()
+            # Python 3.11's wait_for may lose a cancellation that comes with an item.
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._look_at):
+                    return await self._queue.get()
 
     async def _take_up(self) -> None:
+        self._look_at = asyncio.get_running_loop().time() + self._look_every_s
         try:
             records = await asyncio.to_thread(self._catalog.open_batches)
         except sqlite3.Error:
