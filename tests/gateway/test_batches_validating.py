@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import threading
 import time
@@ -173,6 +174,24 @@ async def test_an_input_that_cannot_be_read_fails_its_batch_and_no_other(scene: 
 
     assert [error.code for error in first.errors] == ["validation_failed"]
     assert second.status == "in_progress"
+
+
+async def test_a_full_disk_fails_no_batch(scene: Scene) -> None:
+    made, work = scene.batch(jsonl(line("a"))), scene.work
+    full = [OSError(errno.ENOSPC, "no space left on device")]
+
+    def work_or_full(batch_id: str) -> Path:
+        if full:
+            raise full.pop()
+        return work(batch_id)
+
+    scene.work = work_or_full  # type: ignore[method-assign]
+    scene.look_every_s = 0.05
+
+    async with scene.validation():
+        record = await scene.ended(made)
+
+    assert (record.status, full) == ("in_progress", [])
 
 
 async def test_a_check_that_breaks_fails_the_batch_and_goes_on_with_others(scene: Scene) -> None:

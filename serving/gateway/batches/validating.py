@@ -5,6 +5,7 @@ the batch; whoever runs batches sees it in the catalog.
 """
 
 import asyncio
+import errno
 import sqlite3
 import threading
 import time
@@ -36,6 +37,7 @@ from serving.gateway.lines.work import Duration
 WORK_S = 0.001
 """A validating thread works about this long at a time: what a stream may have to wait for it."""
 PAUSE_S = 0.00005
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LOOK_EVERY_S = 60.0
 """How often a gateway looks for batches that were left unvalidated."""
 
@@ -88,7 +90,7 @@ class InputValidation:
             try:
                 await self._settle(batch_id)
             except Exception:
-                # The catalog was not to be had: the batch is taken up again.
+                # The catalog was not to be had, or no room: the batch is taken up again.
                 log.exception("batch_not_settled", batch=batch_id)
 
     async def _next(self) -> str:
@@ -124,6 +126,8 @@ class InputValidation:
         except ValidationStopped:
             return
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise  # there may be room when it is taken up again
             # Nothing of it has run, and trying again would end the same way.
             log.exception("batch_validation_failed", batch=batch_id)
             event = Failed((BatchError(code="validation_failed", message=str(error)),))
