@@ -13,6 +13,8 @@ from serving.batches.lines import IndexWriter
 from serving.batches.nesting import MAX_LEVELS, is_deeper
 from serving.batches.records import BatchError, InputSize
 
+RESPONSES = "/v1/responses"
+"""The endpoint that has a name of its own for the bound of an answer."""
 MAX_LINES = 50_000
 MAX_LINE_BYTES = 16 * 1024 * 1024
 MAX_CUSTOM_ID_CHARACTERS = 512
@@ -52,17 +54,17 @@ class _Line(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    """What is read of a body here. The names are those of the three endpoints."""
+    """What is read of a body here."""
 
     model: Any = None
     max_tokens: Any = None
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
 
-    @property
-    def bound_tokens(self) -> int | None:
-        """The bound of the output, if there is one."""
-        for bound in (self.max_completion_tokens, self.max_output_tokens, self.max_tokens):
+    def bound_tokens(self, endpoint: str) -> int | None:
+        """The bound of the output, if there is one; the names of others mean nothing."""
+        bounds = (self.max_completion_tokens, self.max_tokens)
+        for bound in (self.max_output_tokens,) if endpoint == RESPONSES else bounds:
             if isinstance(bound, int):
                 return bound
         return None
@@ -164,7 +166,7 @@ class _Lines:
         problem = self._rules.check_body(raw)
         if problem is not None:
             self._refuse(number, problem.code, problem.message, problem.param)
-        bound = body.bound_tokens
+        bound = body.bound_tokens(self._rules.endpoint)
         self._bytes += len(raw)
         self._max_tokens += bound or 0
         self._unbounded += bound is None

@@ -29,6 +29,13 @@ def test_a_good_input_has_a_size_and_no_errors() -> None:
     assert report.size.body_bytes == sum(map(len, bodies))
 
 
+def test_a_bound_by_the_name_of_another_endpoint_bounds_nothing() -> None:
+    report = validated(jsonl(line("a", body={"model": "small", "max_output_tokens": 10**400})))
+
+    assert report.size is not None
+    assert (report.size.max_output_tokens, report.size.unbounded_lines) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("bad", "code"),
     [

@@ -330,6 +330,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("/v1/completions", {"prompt": "Hi", "max_tokens": 3, "temperature": -1}),
     ("/v1/completions", {"prompt": {"no": "text"}, "max_tokens": 3}),
     ("/v1/responses", {"max_output_tokens": 5}),
+    ("/v1/responses", {"input": "Hi", "max_output_tokens": 10_000_000}),
     ("/v1/responses", {"input": "Hi", "max_output_tokens": 3, "temperature": "hot"}),
     ("/v1/responses", {"input": "Hi", "max_output_tokens": 3, "background": True}),
 ]
@@ -338,6 +339,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": USER, "max_completion_tokens": 3, "n": 2, "stop": ["x"], "seed": 1}),
     (CHAT, {"messages": USER, "max_tokens": 3, "logprobs": True, "top_logprobs": 2}),
     (CHAT, {"messages": USER, "max_tokens": 3, "response_format": {"type": "json_object"}}),
+    (CHAT, {"messages": USER, "max_tokens": 3, "max_output_tokens": 10_000_000}),
     ("/v1/completions", {"prompt": "Hi", "max_tokens": 3, "logprobs": 1}),
     ("/v1/completions", {"prompt": ["Hi", "Ho"], "max_tokens": 3}),
     ("/v1/completions", {"prompt": [5, 6, 7], "max_tokens": 3}),

@@ -5,7 +5,7 @@ tokens: what a prompt's length has against it shows only when it is tokenized.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,6 +24,11 @@ _REQUESTS: Mapping[str, type[Any]] = {
     "/v1/completions": CompletionRequest,
     "/v1/responses": ResponsesRequest,
 }
+_BOUNDS: Mapping[str, Sequence[str]] = {
+    "/v1/chat/completions": ("max_completion_tokens", "max_tokens"),
+    "/v1/completions": ("max_tokens",),
+    "/v1/responses": ("max_output_tokens",),
+}
 _STATEFUL = ("background", "previous_response_id")
 """What a stored response would be needed for."""
 
@@ -38,7 +43,7 @@ def body_check(endpoint: str, models: Iterable[ModelSettings]) -> BodyCheck:
             fields = json.loads(raw)
             _check_gateway(fields)
             request = parse(fields)
-            bound = _bound_tokens(fields, lengths.get(request.model))
+            bound = _bound_tokens(fields, _BOUNDS[endpoint], lengths.get(request.model))
             sampling_spec(request.to_sampling_params(bound, {}))
         except RequestRefused as error:
             return _problem(error.refusal.message, error.refusal.param, error.refusal.code)
@@ -66,12 +71,12 @@ def _check_gateway(fields: Mapping[str, Any]) -> None:
             raise _refused(f"{name} needs stored responses, which are off", name)
 
 
-def _bound_tokens(fields: Mapping[str, Any], longest: int | None) -> int:
+def _bound_tokens(fields: Mapping[str, Any], names: Sequence[str], longest: int | None) -> int:
     """How many tokens the answer may have. A bound above the model's length is refused.
 
     One that the prompt leaves no room for is found out when the prompt is tokenized.
     """
-    for name in ("max_completion_tokens", "max_tokens"):
+    for name in names:
         bound = fields.get(name)
         if isinstance(bound, int):
             if longest is not None and bound > longest:
