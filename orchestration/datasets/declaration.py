@@ -130,7 +130,9 @@ class Sampling(Section):
         None, description="JSON Schema that answers follow; the engines see to it"
     )
     extra: dict[str, Any] = Field(
-        default_factory=dict, description="further fields of the request, such as `top_k`"
+        default_factory=dict,
+        description="further fields of the request, such as `top_k`; not `model`, `messages`, "
+        "`stream` or `service_tier`",
     )
 
     @field_validator("extra")
@@ -183,8 +185,9 @@ class Partitions(Section):
 class Schedule(Section):
     """When the dataset's partitions are looked at.
 
-    A partition is asked for when its source is there and newer than its output. What a query finds
-    has no age: a period is then done once, and without periods every tick does it again.
+    A partition is asked for when its source is there and was written since a run read it for the
+    output. What a query finds has no age: a period is then done once, and without periods every
+    tick does it again.
     """
 
     cron: str = Field(description="five fields, as in `*/5 * * * *`")
@@ -204,7 +207,8 @@ class Output(Section):
     path: str | None = Field(
         None,
         description="with placeholders; `.parquet` or `.jsonl`; absolute, or relative to the "
-        "dataset file; absent: `{state}/datasets/{name}/{partition}.parquet`",
+        "dataset file, and none of the files of `source.path`; absent: "
+        "`{state}/datasets/{name}/{partition}.parquet`",
     )
     columns: list[ColumnName] = Field(
         default_factory=list,
