@@ -1,14 +1,15 @@
 """`turntable bench batch`: files in, files out, held against vLLM's own offline batch.
 
 One run compares the throughput of a file through API, Dagster and gateway with that of vLLM's
-`run_batch`, runs long files for time and memory, and kills run workers, the gateway and hosts while
-batches run, whose rows must come out once and unchanged.
+`run_batch`, so too for prompts that share beginnings, runs long files for time and memory, and
+kills run workers, the gateway and hosts while batches run, whose rows must come out once and
+unchanged.
 """
 
 from pathlib import Path
 
 from benchmarks.batch.fleet import exact_fleet, speed_fleet
-from benchmarks.batch.lines import chat_lines, write_lines
+from benchmarks.batch.lines import chat_lines, document_lines, write_lines
 from benchmarks.batch.offline import run_offline
 from benchmarks.batch.pins import pin_hosts
 from benchmarks.batch.plots import write_plots
@@ -26,6 +27,7 @@ from serving.config import Fleet
 
 ROWS = 256
 _ANSWER_TOKENS = (64, 160)
+_DOCUMENTS, _QUESTIONS, _SHORT_TOKENS = 32, 4, 16
 _EXACT_ROWS = 160
 _EXACT_TOKENS = (16, 96)
 _SEED = 6
@@ -43,7 +45,9 @@ def measure(setting: Setting) -> list[Row]:
         with started_instance(workspace, fleet, "speed") as instance:
             instance.wait_ready()
             _measure_speed(instance, workspace, texts, lines, samples)
+            _measure_shared(instance, workspace, _documents(workspace, fleet, texts), samples)
         _run_offline(workspace, fleet, lines, samples)
+        _run_shared_offline(workspace, fleet, _documents(workspace, fleet, texts), samples)
         _measure_survival(workspace, texts, samples)
     if setting.plots_dir is not None:
         write_plots(samples, setting.plots_dir)
@@ -66,7 +70,7 @@ def _run_offline(workspace: Workspace, fleet: Fleet, lines: Path, samples: Batch
 def _measure_speed(
     instance: Instance, workspace: Workspace, texts: list[str], lines: Path, samples: BatchSamples
 ) -> None:
-    model, tiny = (model.name for model in instance.fleet.models)
+    model, tiny = (model.name for model in instance.fleet.models[:2])
     fleet_file = workspace.root / "speed.yaml"
     for host in instance.fleet.hosts:
         instance.wait_for_tiers(host.name)
@@ -82,6 +86,33 @@ def _measure_speed(
     more = _lines(workspace, instance.fleet, texts, "two-hosts", ROWS)
     samples.two_hosts.append(time_batch(instance, more, ROWS))
     workspace.say(f"two hosts: {samples.two_hosts[-1].tokens_per_s:.0f} tokens/s")
+
+
+def _documents(workspace: Workspace, fleet: Fleet, texts: list[str]) -> Path:
+    """Prompts that share beginnings: more of these than the model's KV cache holds."""
+    lines = document_lines(fleet.models[-1].name, texts, _DOCUMENTS, _QUESTIONS, _SHORT_TOKENS)
+    return write_lines(lines, workspace.root / "documents.jsonl")
+
+
+def _measure_shared(
+    instance: Instance, workspace: Workspace, lines: Path, samples: BatchSamples
+) -> None:
+    models = [model.name for model in instance.fleet.models]
+    pin_hosts(instance, workspace.root / "speed.yaml", [models[-1], models[1]])
+    samples.shared.append(time_batch(instance, lines, _DOCUMENTS * _QUESTIONS))
+    run = samples.shared[-1]
+    workspace.say(f"prompts that share beginnings: {run.completed_at - run.began_at:.0f} s")
+
+
+def _run_shared_offline(
+    workspace: Workspace, fleet: Fleet, lines: Path, samples: BatchSamples
+) -> None:
+    rows = _DOCUMENTS * _QUESTIONS
+    run = run_offline(
+        workspace, fleet.models[-1], fleet.hosts[0], lines, rows=rows, name="offline-shared"
+    )
+    samples.shared_offline.append(run)
+    workspace.say(f"the same by vLLM's run_batch: {run.seconds:.0f} s")
 
 
 def _measure_survival(workspace: Workspace, texts: list[str], samples: BatchSamples) -> None:

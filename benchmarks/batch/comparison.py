@@ -95,6 +95,25 @@ def compare(undisturbed: Mapping[str, Answered], rows: Iterable[Answered]) -> Di
     )
 
 
+def changes(undisturbed: Mapping[str, Answered], rows: Iterable[Answered]) -> list[str]:
+    """For people: each changed row, and how it goes on from where it is another."""
+    return [
+        f"{row.custom_id} was {_parted(was, row)}, is {_parted(row, was)}"
+        for row in rows
+        if (was := undisturbed.get(row.custom_id)) is not None and row != was
+    ]
+
+
+def _parted(row: Answered, other: Answered) -> str:
+    """What `row` says from a little before the two part."""
+    if row.text is None:
+        return f"{row.failed}"
+    pairs = zip(row.text, other.text or "", strict=False)
+    at = next((place for place, (one, two) in enumerate(pairs) if one != two), len(row.text))
+    told = f"...{row.text[max(0, at - 20) : at + 40]!r} at character {at}"
+    return f"{told}, {row.output_tokens} tokens, {row.finish_reason}"
+
+
 def by_id(rows: Iterable[Answered]) -> dict[str, Answered]:
     """The rows by their custom id."""
     return {row.custom_id: row for row in rows}

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 _PADDING = "x" * 300
+_DOCUMENT_CHARACTERS = 1800
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -42,6 +43,35 @@ def chat_lines(
             "ignore_eos": True,
         }
         yield Line(f"row-{place}", "/v1/chat/completions", body)
+
+
+def document_lines(
+    model: str, texts: Sequence[str], documents: int, questions: int, tokens: int
+) -> Iterator[Line]:
+    """Chat requests that begin with one of so many documents, as many of each, in random order.
+
+    A document is texts put together, about `_DOCUMENT_CHARACTERS` long, and begins with its number.
+    """
+    choice = random.Random(documents)  # noqa: S311 - a reproducible order, no secret
+    read = [_document(number, texts, choice) for number in range(documents)]
+    asked = [(document, number) for document in range(documents) for number in range(questions)]
+    choice.shuffle(asked)
+    for place, (document, number) in enumerate(asked):
+        body = {
+            "model": model,
+            "messages": [{"role": "user", "content": f"{read[document]} Question {number}?"}],
+            "max_tokens": tokens,
+            "temperature": 0,
+            "ignore_eos": True,
+        }
+        yield Line(f"row-{place}", "/v1/chat/completions", body)
+
+
+def _document(number: int, texts: Sequence[str], choice: random.Random) -> str:
+    document = f"Document {number}."
+    while len(document) < _DOCUMENT_CHARACTERS:
+        document += " " + choice.choice(texts)
+    return document[:_DOCUMENT_CHARACTERS]
 
 
 def short_lines(model: str, number: int) -> Iterator[Line]:

@@ -8,6 +8,7 @@ from benchmarks.batch.samples import BatchSamples, SurvivalSamples
 
 _COLORS = {"run worker": "#c06014", "gateway": "#1f6f8b", "host": "#8c5a9c"}
 _GIB = 1024**3
+_ROOM_FOR_LEGEND = 1.4
 
 
 def write_plots(samples: BatchSamples, folder: Path) -> Path:
@@ -50,6 +51,7 @@ def _times(axes: Any, samples: BatchSamples) -> None:
         axes.bar(range(len(bars)), taken_s, bottom=below, label=part, color=color)
         below = [under + taken for under, taken in zip(below, taken_s, strict=True)]
     axes.set_xticks(range(len(bars)), [name for name, _ in bars], rotation=30, fontsize=8)
+    axes.set_ylim(0, _ROOM_FOR_LEGEND * max(below, default=1.0))
     _finish(axes, "the same number of tokens, s")
 
 

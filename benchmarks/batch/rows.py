@@ -48,6 +48,14 @@ def _throughput(samples: BatchSamples) -> list[Row]:
         Row("first to last request", median(list(map(_busy_s, samples.one_host))), "s"),
         Row("last request to completed", median(list(map(_after_s, samples.one_host))), "s"),
         Row("output tokens/s, two hosts / one host", ratio(two, one), "ratio"),
+        Row(
+            "prompts that share beginnings, mixed: output tokens/s / vLLM's run_batch",
+            ratio(
+                [run.tokens_per_s for run in samples.shared],
+                [run.tokens_per_s for run in samples.shared_offline],
+            ),
+            "ratio",
+        ),
     ]
 
 

@@ -80,6 +80,10 @@ class BatchSamples:
     offline: list[OfflineRun] = field(default_factory=list)
     one_host: list[BatchRun] = field(default_factory=list)
     two_hosts: list[BatchRun] = field(default_factory=list)
+    shared_offline: list[OfflineRun] = field(default_factory=list)
+    """The file of prompts that share beginnings, in the order of the file."""
+    shared: list[BatchRun] = field(default_factory=list)
+    """The same through Turntable, which orders them."""
     validated_s: float = float("nan")
     """From creating a batch of `VALIDATED_LINES` lines to its being in progress."""
     scale: list[ScaleRun] = field(default_factory=list)

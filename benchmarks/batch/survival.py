@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.batch.comparison import Answered, by_id, compare, read_rows
+from benchmarks.batch.comparison import Answered, by_id, changes, compare, read_rows
 from benchmarks.batch.kill_plan import kill_plan
 from benchmarks.batch.kills import carry_out
 from benchmarks.batch.samples import SurvivalSamples
@@ -50,7 +50,10 @@ def survive(instance: Instance, lines: Path, rows: int) -> SurvivalSamples:
         instance.say(f"{kill.victim} killed with {kill.in_flight} requests in flight")
     undisturbed = by_id(whole)
     for submitted in flow.submitted:
-        found.differences += compare(undisturbed, _result(client, submitted))
+        rows = _result(client, submitted)
+        found.differences += compare(undisturbed, rows)
+        for change in changes(undisturbed, rows):
+            instance.say(f"{submitted.batch_id}: {change}")
     found.batches = len(flow.submitted)
     found.rows = found.batches * rows
     _count_again(instance, since, found)

@@ -138,7 +138,7 @@ class AttemptRunner:
                 failure = await self._follow(trip, request, intake, lease)
                 end = self._end(trip, lease, intake, failure)
                 if end.kind == "failed":
-                    self._trials.died(host, generation)
+                    self._trials.died(host, generation, host_gone=intake.end is None)
                 return end
         finally:
             self._trials.end(host, generation)

@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.batch.comparison import Answered, Differences, by_id, compare, read_rows
+from benchmarks.batch.comparison import (
+    Answered,
+    Differences,
+    by_id,
+    changes,
+    compare,
+    read_rows,
+)
 from benchmarks.batch.fleet import exact_fleet, speed_fleet
 from benchmarks.batch.kill_plan import VICTIMS, kill_plan
-from benchmarks.batch.lines import chat_lines, short_lines, write_lines
+from benchmarks.batch.lines import chat_lines, document_lines, short_lines, write_lines
 from benchmarks.batch.memory import Peaks, watched
 from benchmarks.batch.offline import OfflineRun
 from benchmarks.batch.plots import write_plots
@@ -113,6 +120,16 @@ def test_files_follow_from_their_numbers_and_share_no_prefix(tmp_path: Path) -> 
     assert {line["method"] for line in written} == {"POST"}
 
 
+def test_documents_are_asked_about_in_mixed_order_as_often_as_each_other() -> None:
+    lines = list(document_lines("m", ["Why?", "How?"], 6, 3, 8))
+    said = [str(line.body["messages"][0]["content"]) for line in lines]  # type: ignore[index]
+    beginnings = [text.split(" Question")[0] for text in said]
+    assert Counter(Counter(beginnings).values()) == {3: 6}
+    assert len(set(said)) == len(lines) == 18
+    assert beginnings != sorted(beginnings)
+    assert lines == list(document_lines("m", ["Why?", "How?"], 6, 3, 8))
+
+
 def test_short_lines_ask_for_one_token_and_are_as_long_as_real_ones() -> None:
     lines = list(short_lines("m", 3))
     assert {line.body["max_tokens"] for line in lines} == {1}
@@ -168,6 +185,8 @@ def samples() -> BatchSamples:
         offline=[OfflineRun(9.0, 1000), OfflineRun(11.0, 1000)],
         one_host=[run_of(12.0)],
         two_hosts=[run_of(8.0)],
+        shared_offline=[OfflineRun(24.0, 1000)],
+        shared=[run_of(12.0)],
         validated_s=2.5,
         scale=[
             ScaleRun(500, 10.0, {"gateway": 2 * GIB, "run": GIB}),
@@ -196,8 +215,20 @@ def test_throughput_is_held_against_vllms_own_by_medians() -> None:
     busy = rows["output tokens/s, first to last request / vLLM's run_batch"]
     assert busy.value == pytest.approx(whole.value * 12 / 10)
     assert rows["output tokens/s, two hosts / one host"].value == pytest.approx(1.5)
+    shared = "prompts that share beginnings, mixed: output tokens/s / vLLM's run_batch"
+    assert rows[shared].value == pytest.approx(2)
     assert rows["sending the file to the first request"].value == 1.0
     assert rows["last request to completed"].value == 1.0
+
+
+def test_a_changed_row_is_told_with_the_place_at_which_it_parts() -> None:
+    was = by_id([answered("a", "The sky is blue."), answered("b"), answered("c")])
+    rows = [answered("a", "The sky is grey."), answered("b"), answered("d")]
+
+    (told,) = changes(was, rows)
+
+    assert told.startswith("a was ...'The sky is blue.' at character 11, 5 tokens")
+    assert "is ...'The sky is grey.'" in told
 
 
 def test_memory_is_compared_process_by_process() -> None:

@@ -6,16 +6,32 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.engine.decisions.fairness import FairShares
+from serving.engine.decisions.fairness import UNHURRIED_S, FairShares
 from serving.engine.decisions.generation import Generation
 
 numbers = count()
 
 
-def generation(account: str, *, weight: float = 1.0, tokens: int = 10, **known: bool) -> Generation:
+def generation(
+    account: str,
+    *,
+    weight: float = 1.0,
+    tokens: int = 10,
+    resumed: bool = False,
+    due_in_s: float | None = None,
+) -> Generation:
     number = next(numbers)
+    at = float(number)
     return Generation(
-        f"g{number}", "batch", True, tokens, float(number), account=account, weight=weight, **known
+        f"g{number}",
+        "batch",
+        True,
+        tokens,
+        at,
+        account=account,
+        weight=weight,
+        resumed=resumed,
+        deadline_at=None if due_in_s is None else at + due_in_s,
     )
 
 
@@ -61,6 +77,29 @@ def test_what_was_resumed_goes_before_what_was_not_within_an_account() -> None:
     shares = FairShares()
     fresh, resumed = generation("a"), generation("a", resumed=True)
     assert [g.key for g in shares.turns([fresh, resumed])] == [resumed.key, fresh.key]
+
+
+def test_what_is_due_sooner_goes_before_what_came_earlier_within_an_account() -> None:
+    shares = FairShares()
+    undated, distant = generation("a"), generation("a", due_in_s=80_000.0)
+    soon, sooner = generation("a", due_in_s=60.0), generation("a", due_in_s=10.0)
+    turns = shares.turns([undated, distant, soon, sooner])
+    assert [g.key for g in turns] == [sooner.key, soon.key, undated.key, distant.key]
+
+
+def test_nobody_is_overtaken_for_ever_by_what_is_due_soon() -> None:
+    shares = FairShares()
+    patient = generation("a")
+    for _ in range(int(UNHURRIED_S)):
+        generation("a")  # the clock of arrivals goes on
+    late = generation("a", due_in_s=1.0)
+    assert [g.key for g in shares.turns([late, patient])] == [patient.key, late.key]
+
+
+def test_nobodys_deadline_counts_against_another_account() -> None:
+    shares = FairShares()
+    hers, his = generation("hers"), generation("his", due_in_s=1.0)
+    assert [g.key for g in shares.turns([his, hers])] == [hers.key, his.key]
 
 
 @given(

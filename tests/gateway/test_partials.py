@@ -14,7 +14,7 @@ from serving.gateway.lines.suspicion import Suspicion
 from serving.wire import TokenLogprobs, Tokens
 
 LINE = Checkpoint("batch/1", b"asks for this")
-POISON = Suspicion(deaths=3, alone=1, at_tokens=4, last_alone=True)
+POISON = Suspicion(deaths=3, alone=1, at_tokens=4, last_alone=True, weight=3)
 
 
 def written(partials: Partials) -> None:

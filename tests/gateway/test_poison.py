@@ -17,10 +17,16 @@ from serving.gateway.failures import GenerationFailed
 from serving.gateway.generation import Generation
 from serving.gateway.lines.company import Company
 from serving.gateway.lines.partials import Checkpoint, Partials
-from serving.gateway.lines.suspicion import GOT_ON_TOKENS, INNOCENT, MOST_DEATHS, Suspicion
+from serving.gateway.lines.suspicion import (
+    GOT_ON_TOKENS,
+    HOST_DEATH,
+    INNOCENT,
+    MOST_DEATHS,
+    Suspicion,
+)
 from serving.gateway.pool import Pool
 from serving.gateway.streams import HostStreams
-from serving.wire import Admitted, Finished, GenerateRequest, SamplingSpec, Tokens
+from serving.wire import Admitted, Failed, Finished, GenerateRequest, SamplingSpec, Tokens
 from tests.fakes.host import ListSink
 from tests.gateway.test_attempts import Sink
 from tests.gateway.test_pool import HOSTS, state
@@ -28,10 +34,10 @@ from tests.gateway.test_pool import HOSTS, state
 # ---------------------------------------------------------------- what deaths say
 
 
-def after_deaths(*companies: int) -> Suspicion:
+def after_deaths(*companies: int, host_gone: bool = False) -> Suspicion:
     suspicion = INNOCENT
     for company in companies:
-        suspicion = suspicion.died(at_tokens=10, company=company)
+        suspicion = suspicion.died(at_tokens=10, company=company, host_gone=host_gone)
     return suspicion
 
 
@@ -39,6 +45,12 @@ def after_deaths(*companies: int) -> Suspicion:
 def test_who_is_poison(companies: tuple[int, ...]) -> None:
     assert after_deaths(*companies).is_poison
     assert not after_deaths(*companies[:-1]).is_poison
+
+
+@pytest.mark.parametrize("companies", [(0,) * 4, (7,) * 6 + (0,), (7,) * 2 * MOST_DEATHS])
+def test_hosts_that_are_gone_count_half(companies: tuple[int, ...]) -> None:
+    assert after_deaths(*companies, host_gone=True).is_poison
+    assert not after_deaths(*companies[:-1], host_gone=True).is_poison
 
 
 def test_two_deaths_in_company_make_a_suspect_and_a_third_a_grave_one() -> None:
@@ -99,10 +111,13 @@ def test_a_stream_that_went_on_meets_the_next_death_in_its_own_company() -> None
 
 
 class MortalStreams(HostStreams):
-    """Engines that compute a token of everything in turn, and die of what a test calls poison."""
+    """Engines that compute a token of everything in turn, and die of what a test calls poison.
 
-    def __init__(self, pool: Pool, poison: dict[str, int]) -> None:
-        self._pool, self._poison = pool, poison
+    `hosts_die`: their hosts with them.
+    """
+
+    def __init__(self, pool: Pool, poison: dict[str, int], *, hosts_die: bool) -> None:
+        self._pool, self._poison, self._hosts_die = pool, poison, hosts_die
         self._epoch = dict.fromkeys((host.name for host in HOSTS), 0)
         self.deaths = 0
 
@@ -115,24 +130,27 @@ class MortalStreams(HostStreams):
         yield [Admitted(host, 0.0)]
         while at < request.sampling.max_tokens:
             await asyncio.sleep(0)
-            if self._epoch[host] != epoch:
-                raise HostUnreachable("died", where=host, fix="none")
-            if self._poison.get(request.request_id, 10**9) <= at:
+            if self._poison.get(request.request_id, 10**9) <= at and self._epoch[host] == epoch:
                 self._epoch[host] += 1
                 self.deaths += 1
-                raise HostUnreachable("died", where=host, fix="none")
+            if self._epoch[host] != epoch:
+                if self._hosts_die:
+                    raise HostUnreachable("died", where=host, fix="none")
+                yield [Failed("the engine died", retryable=True)]
+                return
             at += 1
             yield [Tokens([at], cached_tokens=0 if at == 1 else None)]
         yield [Finished("length")]
 
 
 class Fleet:
-    def __init__(self, poison: dict[str, int]) -> None:
+    def __init__(self, poison: dict[str, int], *, hosts_die: bool = False) -> None:
         self.pool = Pool(HOSTS)
         self.pool.on_doubt(lambda host: self.pool.report(host, state(host, slots=64)))
         for host in HOSTS:
             self.pool.report(host.name, state(host.name, slots=64))
-        self.streams, self.partials = MortalStreams(self.pool, poison), Partials()
+        self.streams = MortalStreams(self.pool, poison, hosts_die=hosts_die)
+        self.partials = Partials()
         waits = GatewaySettings(replica_wait_s=120, resume_wait_s=120)
         census = Census(ListSink())
         self._runner = AttemptRunner(
@@ -144,7 +162,12 @@ class Fleet:
         )
 
     async def run(self, name: str) -> str:
-        """How the line `name` ends."""
+        """How the line `name` ends, asked for again as the run of a batch does."""
+        while (end := await self._ask(name)) == "attempts_failed":
+            pass
+        return end
+
+    async def _ask(self, name: str) -> str:
         sampling = SamplingSpec(max_tokens=60, temperature=0.0)
         line = Generation(name, name, "m", "batch", [1], sampling, 100, streamed=False)
         line.checkpoint = Checkpoint(name, b"")
@@ -160,17 +183,19 @@ class Fleet:
 @given(
     lines=st.integers(1, 24),
     poison=st.dictionaries(st.integers(0, 23), st.integers(0, 59), max_size=3),
+    hosts_die=st.booleans(),
 )
 async def test_all_poison_is_found_and_nothing_but_poison(
-    lines: int, poison: dict[int, int]
+    lines: int, poison: dict[int, int], hosts_die: bool
 ) -> None:
     deadly = {str(line): at for line, at in poison.items() if line < lines}
-    fleet = Fleet(deadly)
+    fleet = Fleet(deadly, hosts_die=hosts_die)
     async with asyncio.timeout(120):
         ends = await asyncio.gather(*(fleet.run(str(line)) for line in range(lines)))
     expected = ["poison_request" if str(n) in deadly else "done" for n in range(lines)]
     assert ends == expected
-    assert fleet.streams.deaths <= MOST_DEATHS * len(deadly)
+    most = MOST_DEATHS / HOST_DEATH if hosts_die else MOST_DEATHS
+    assert fleet.streams.deaths <= most * len(deadly)
 
 
 async def test_poison_is_refused_at_once_when_it_comes_again() -> None:

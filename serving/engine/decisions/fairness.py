@@ -12,6 +12,10 @@ from collections.abc import Iterable, Iterator
 
 from serving.engine.decisions.generation import Generation
 
+UNHURRIED_S = 300.0
+"""A generation without a deadline, or with a later one, takes its turn as if it was due so long
+after it arrived: what is due sooner goes before it, and nobody waits for ever."""
+
 _KEPT_ACCOUNTS = 1024
 """Beyond so many, accounts that are not ahead of virtual time are forgotten: it loses nothing."""
 
@@ -27,10 +31,10 @@ class FairShares:
     def turns(self, waiting: Iterable[Generation]) -> Iterator[Generation]:
         """Whose turn it is, again and again; each is to be `admitted` before the next is drawn.
 
-        Within an account: what was resumed, then in order of arrival.
+        Within an account: what was resumed, then what is due first, then in order of arrival.
         """
         queues: dict[str, deque[Generation]] = {}
-        for generation in sorted(waiting, key=lambda g: (not g.resumed, g.arrived_at)):
+        for generation in sorted(waiting, key=_turn):
             queues.setdefault(generation.account, deque()).append(generation)
         while queues:
             # Of equals, the account whose next generation has waited longest.
@@ -54,3 +58,11 @@ class FairShares:
 
     def _start(self, account: str) -> float:
         return max(self._virtual_now, self._served.get(account, 0.0))
+
+
+def _turn(generation: Generation) -> tuple[bool, float, float]:
+    """By what generations of an account are put in order."""
+    due_at = generation.arrived_at + UNHURRIED_S
+    if generation.deadline_at is not None:
+        due_at = min(due_at, generation.deadline_at)
+    return not generation.resumed, due_at, generation.arrived_at

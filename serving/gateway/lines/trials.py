@@ -74,19 +74,25 @@ class Trials:
             if not generation.suspicion.is_suspect:
                 self._end_turn(generation)
 
-    def died(self, host: str, generation: Generation) -> None:
-        """Its attempt failed; if it computed then, its engine is taken to have died."""
+    def died(self, host: str, generation: Generation, *, host_gone: bool) -> None:
+        """Its attempt failed; if it computed then, its engine is taken to have died.
+
+        `host_gone`: the host did not say so, its stream ended.
+        """
         company = self._company.died(host, generation.generation_id)
         if company is None or generation.request_class != "batch":
             return
         at_tokens = len(generation.token_ids)
-        generation.suspect(generation.suspicion.died(at_tokens=at_tokens, company=company))
+        generation.suspect(
+            generation.suspicion.died(at_tokens=at_tokens, company=company, host_gone=host_gone)
+        )
         log.warning(
             "engine_died_under",
             host=host,
             request_id=generation.request_id,
             generation=generation.generation_id,
             company=company,
+            host_gone=host_gone,
             deaths=generation.suspicion.deaths,
         )
 
