@@ -19,8 +19,21 @@ from serving.errors import ConfigError
 SHIPPED = Path(__file__).parent / "shipped"
 ENDINGS = (".yaml", ".yml")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-RESERVED = frozenset({"allocation", "answer_batch", "profiles"})
-"""Other jobs."""
+RESERVED = frozenset(
+    {
+        "allocation",
+        "answer_batch",
+        "batch_size_profiles",
+        "batches",
+        "decide",
+        "hotswap",
+        "profiles",
+        "serving",
+        "start_hotswaps",
+        "verify",
+    }
+)
+"""Other jobs and ops; Dagster wants a name of its own for each."""
 REFERENCE = "docs/datasets.md"
 
 
@@ -96,7 +109,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _check_name(name: str) -> None:
     if name in RESERVED:
-        raise ValueError(f"the file's name: {name!r} is the name of a job of Turntable's own")
+        raise ValueError(f"the file's name: {name!r} is a name of Turntable's own")
     if not NAME.fullmatch(name):
         raise ValueError(
             f"the file's name: {name!r} is not made of lower-case letters, digits and underscores"

@@ -11,7 +11,7 @@ from orchestration.assembly import build_definitions
 from orchestration.datasets import reference
 from orchestration.datasets.declaration import Dataset
 from orchestration.datasets.definitions import refusals
-from orchestration.datasets.loading import load_dataset, load_datasets
+from orchestration.datasets.loading import NAME, RESERVED, load_dataset, load_datasets
 from orchestration.datasets.scheduling import AFTER_DEATHS
 from orchestration.installation import Installation
 from orchestration.names import completions_key
@@ -118,10 +118,20 @@ def test_what_yaml_stumbles_over_is_refused_by_name(
     assert caught.value.where == str(file)
 
 
-@pytest.mark.parametrize("name", ["allocation", "With Capitals", "9lives"])
+@pytest.mark.parametrize("name", ["allocation", "batches", "With Capitals", "9lives"])
 def test_a_name_that_means_something_else_is_refused(installation: Installation, name: str) -> None:
     with pytest.raises(ConfigError, match="the file's name"):
         load_dataset(declare(installation, name), installation.fleet, installation.state)
+
+
+def test_every_name_of_turntables_own_jobs_and_ops_is_refused(installation: Installation) -> None:
+    jobs = build_definitions(installation).get_repository_def().get_all_jobs()
+    names = {part.name for job in jobs for part in (job, *job.all_node_defs)}
+    shipped = {"batch", "batch_prompts", "batch_completions"}
+
+    free = {name for name in names - RESERVED - shipped if NAME.fullmatch(name)}
+
+    assert all(name.startswith("weights__") for name in free)
 
 
 def test_a_dataset_of_the_fleet_takes_the_place_of_one_that_is_shipped(
