@@ -245,11 +245,23 @@ class VllmEngine:
         try:
             yield
         except EngineDeadError as error:
+            self._give_up()
             raise self._failed("its process died") from error
         except (VLLMClientError, ValueError) as error:
             raise RequestRefused(
                 str(error), where=f"engine of {self._model.name}", fix="Change the request."
             ) from error
+
+    def _give_up(self) -> None:
+        """Count as lost at once: the process of a core that failed may take seconds to end.
+
+        Whatever is sent to it meanwhile would fail as if it had killed the core once more.
+        """
+        if self._stopping or self._lost.done():
+            return
+        self._lost.set_result("its core failed")
+        for process in self._processes.started:
+            process.kill()
 
     def _failed(self, what: str) -> EngineFailed:
         return EngineFailed(
