@@ -50,9 +50,9 @@ def survive(instance: Instance, lines: Path, rows: int) -> SurvivalSamples:
         instance.say(f"{kill.victim} killed with {kill.in_flight} requests in flight")
     undisturbed = by_id(whole)
     for submitted in flow.submitted:
-        rows = _result(client, submitted)
-        found.differences += compare(undisturbed, rows)
-        for change in changes(undisturbed, rows):
+        result = _result(client, submitted)
+        found.differences += compare(undisturbed, result)
+        for change in changes(undisturbed, result):
             instance.say(f"{submitted.batch_id}: {change}")
     found.batches = len(flow.submitted)
     found.rows = found.batches * rows

@@ -164,6 +164,19 @@ class HostSettings(_Section):
         "On cuda: what all engines may hold of each device; absent: the old one sleeps first",
     )
     starts_with: ModelName | None = Field(None, description="awake at start; absent: the plan's")
+    hung_after_s: float = Field(
+        60.0,
+        ge=1,
+        description="an engine that is asked and answers nothing for so long hangs: it is killed "
+        "and started again. It answers between two of its steps, so this must be longer than the "
+        "longest one",
+    )
+    command_limit_s: float = Field(
+        1800.0,
+        ge=1,
+        description="the same for an engine that is starting, going to sleep or waking: longer "
+        "than it takes to read the largest model's weights",
+    )
     failure_domain: str | None = Field(
         None,
         description="what it fails together with, such as a rack or a machine: replicas of a model "

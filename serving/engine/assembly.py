@@ -15,6 +15,7 @@ from serving.engine.decisions import HostDecisions
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.device import DeviceBudget
 from serving.engine.decisions.limits import CPU_PROMPTS, CUDA_PROMPTS, Limits
+from serving.engine.decisions.silence import Patience
 from serving.engine.decisions.staggering import (
     CPU_PREFILL_TOKENS_PER_S,
     CUDA_PREFILL_TOKENS_PER_S,
@@ -30,6 +31,7 @@ from serving.engine.protocol import DeviceMemory, EngineFactory, Weights
 from serving.engine.records import EventSink
 from serving.engine.state import StateView
 from serving.engine.trunks import Trunks
+from serving.engine.vigil import Vigil
 from serving.lasting import LastingTasks
 
 _GIB = 1024**3
@@ -50,6 +52,8 @@ class HostOptions:
     a fleet on the same machine usually starts too."""
     sample_s: float = 1.0
     """How often load is measured, and memory when it is its turn."""
+    keeps_vigil: bool = True
+    """Whether the watch over engines counts time by itself; a test may count by hand."""
     stop_s: float = 5.0
     """How long a stopping host waits for its streams to end."""
 
@@ -59,6 +63,7 @@ class EngineHost:
     """The parts of one running engine host."""
 
     owner: HostOwner
+    vigil: Vigil
     view: StateView
     trunks: Trunks
     lasting: LastingTasks
@@ -114,9 +119,13 @@ def assemble(
         profiles=profiles.read(),
     )
     view = StateView(decisions, hardware(settings))
+    patience = Patience(answer_s=settings.hung_after_s, command_s=settings.command_limit_s)
+    vigil = Vigil(patience, metrics.hung)
     owner = HostOwner(
         decisions,
-        lambda on_lost: Engines(fleet.models, factory, on_lost=on_lost, weights=weights),
+        lambda on_lost: Engines(
+            fleet.models, factory, on_lost=on_lost, vigil=vigil, weights=weights
+        ),
         plan_file=plan_file,
         profiles=profiles,
         sink=sink,
@@ -129,7 +138,9 @@ def assemble(
     device = decisions.residency.device
     prewarm_after_s = options.prewarm_after_s if device is None or device.loads_beside() else None
     first_model = decisions.obeyed.first_model(settings.starts_with, registered)
-    host = EngineHost(owner, view, trunks, lasting, app, first_model, options, prewarm_after_s)
+    host = EngineHost(
+        owner, vigil, view, trunks, lasting, app, first_model, options, prewarm_after_s
+    )
     app.router.lifespan_context = _lifespan(host, metrics, sink, own_memory_bytes, on_crash)
     return host
 
@@ -192,7 +203,8 @@ def _lifespan(
             loop = asyncio.get_running_loop()
             loop.call_later(host.prewarm_after_s, host.owner.post, ev.PrewarmAllowed())
         try:
-            async with host.lasting.running({"sampler": sample}):
+            vigil = {"vigil": host.vigil.keep} if host.options.keeps_vigil else {}
+            async with host.lasting.running({"sampler": sample, **vigil}):
                 try:
                     yield
                 finally:

@@ -22,6 +22,7 @@ from serving.engine.protocol import (
     Steering,
     Weights,
 )
+from serving.engine.vigil import Vigil
 from serving.wire import GenerateRequest, SamplingSpec, Tier, Tokens
 
 _CANARY_PROMPT = [11, 23, 42, 57, 101, 77, 19, 5]
@@ -42,7 +43,10 @@ class WeightsAlwaysThere:
 
 
 class Engines:
-    """Every engine on this host. `on_lost(model, reason)` is called when one dies by itself."""
+    """Every engine on this host.
+
+    `on_lost(model, reason)` is called when one dies by itself, or is ended by `vigil`.
+    """
 
     def __init__(
         self,
@@ -50,12 +54,13 @@ class Engines:
         factory: EngineFactory,
         *,
         on_lost: Callable[[str, str], None],
+        vigil: Vigil,
         weights: Weights | None = None,
     ) -> None:
         self._models = {model.name: model for model in models}
         self._factory = factory
         self._weights = weights or WeightsAlwaysThere()
-        self._on_lost = on_lost
+        self._on_lost, self._vigil = on_lost, vigil
         self._engines: dict[str, Engine] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._locks = {name: asyncio.Lock() for name in self._models}
@@ -77,14 +82,14 @@ class Engines:
             if engine is None:
                 await self._start(model)
             else:
-                await engine.wake()
+                await self._wake(model, engine)
 
     async def sleep(self, model: str, level: SleepLevel, at_most_bytes: int | None = None) -> None:
         """Put the engine of `model` to sleep; EngineFailed if it then holds more than that."""
         async with self._alone_with(model) as engine:
             if engine is None:
                 raise self._gone(model)
-            await engine.sleep(level)
+            await self._sleep(model, engine, level)
             await self._check_memory(model, engine, at_most_bytes)
 
     async def check(self, model: str, at_most_bytes: int | None = None) -> None:
@@ -126,18 +131,19 @@ class Engines:
             await self._stop(model)
             await asyncio.to_thread(self._weights.prepare, model)
         elif tier == "parked" and engine is not None:
-            await engine.sleep(2)
+            await self._sleep(model, engine, 2)
         else:
-            await self._load(model, engine)
-            await self._engines[model].sleep(1 if tier == "asleep" else 2)
+            engine = await self._load(model, engine)
+            await self._sleep(model, engine, 1 if tier == "asleep" else 2)
 
-    async def _load(self, model: str, engine: Engine | None) -> None:
+    async def _load(self, model: str, engine: Engine | None) -> Engine:
         """Have the weights, and know that they are good."""
         if engine is None:
             engine = await self._start(model)
         else:
-            await engine.wake()
+            await self._wake(model, engine)
         await self._canary(model, engine)
+        return engine
 
     async def stop_all(self) -> None:
         """End every engine's processes, without waiting for steps in progress."""
@@ -190,11 +196,22 @@ class Engines:
                 fix="Its host stops it; look for what else grew on this machine.",
             )
 
+    async def _wake(self, model: str, engine: Engine) -> None:
+        async with self._vigil.over("wake", model, engine):
+            await engine.wake()
+
+    async def _sleep(self, model: str, engine: Engine, level: SleepLevel) -> None:
+        async with self._vigil.over("sleep", model, engine):
+            await engine.sleep(level)
+
     async def _start(self, model: str) -> Engine:
+        # However long it takes to download them, it is no silence of the engine's.
+        await asyncio.to_thread(self._weights.prepare, model)
         engine = self._factory(self._models[model])
         self._engines[model] = engine
         try:
-            await engine.start()
+            async with self._vigil.over("start", model, engine):
+                await engine.start()
         except BaseException:
             await self._stop(model)
             raise
@@ -204,6 +221,7 @@ class Engines:
     async def _stop(self, model: str) -> None:
         engine = self._engines.pop(model, None)
         watch = self._watches.pop(model, None)
+        self._vigil.gone(model)
         if watch is not None:
             watch.cancel()
         if engine is not None:
@@ -216,6 +234,7 @@ class Engines:
         log.warning("engine lost", model=model, reason=reason)
         del self._engines[model]
         self._watches.pop(model, None)
+        self._vigil.gone(model)
         self._on_lost(model, reason)
         await engine.stop()
 

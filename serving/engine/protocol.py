@@ -62,6 +62,15 @@ class Engine(Protocol):
     async def stop(self) -> None:
         """End the engine's processes, in bounded time, whatever state it is in."""
 
+    async def pulse(self) -> None:
+        """Return when the engine has answered, between two of its steps. Raises EngineFailed."""
+
+    async def kill(self, why: str) -> None:
+        """End its processes by force, in bounded time, whatever they do: it is lost, for `why`.
+
+        A command that it carries out fails.
+        """
+
     async def lost(self) -> str:
         """Return, with the reason, when the engine has died without being stopped."""
 

@@ -25,6 +25,7 @@ from serving.gateway.lines.figures import BatchFigures
 from serving.gateway.lines.partials import Partials
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.pool import Pool
+from serving.gateway.rehearsal import Rehearsals
 from serving.gateway.status import Status
 from serving.gateway.streams import HostStreams
 from serving.gateway.switcher import Switcher
@@ -93,6 +94,7 @@ async def running_gateway(
             state,
             accounts,
             built=lambda: asyncio.shield(built),
+            rehearsals=Rehearsals(apps),
             expect=lambda size, others: expected_duration(size, others, figures.duration),
         )
         works = {

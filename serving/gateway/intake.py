@@ -25,8 +25,9 @@ from serving.wire import (
     Tokens,
 )
 
-SILENCE_S = 180.0
-"""A host that gave a slot and then says nothing for this long is hung."""
+SILENCE_S = 600.0
+"""After so long without a token it goes elsewhere: longer than the longest prompt takes. Hosts find
+engines that hang, much sooner; this is for one that answers its host and yet does not get on."""
 HELD_SILENCE_S = 24 * 3600.0
 """While it is held, silence is as it should be; the watch of its host notices a death."""
 BATCH_SLOT_WAIT_S = 3600.0

@@ -35,6 +35,10 @@ class RequestRecord:
     refusal: Refusal | None = None
     """Why it could not be served, once that is known."""
     disconnected: bool = False
+    rehearsal: bool = False
+    """Nothing is to be generated: it is only to show whether it could be."""
+    would_run: bool = False
+    """A rehearsal came to the point at which it would be generated from."""
 
     @property
     def started(self) -> bool:

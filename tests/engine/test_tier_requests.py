@@ -13,8 +13,10 @@ from serving.engine.decisions import effects as fx
 from serving.engine.decisions import events as ev
 from serving.engine.decisions.effects import Move
 from serving.engine.decisions.residency import Residency
+from serving.engine.decisions.silence import Patience
 from serving.engine.engines import Engines
 from serving.engine.protocol import EngineFailed
+from serving.engine.vigil import Vigil
 from serving.errors import HostError, PlanRefused
 from serving.wire import IdleTier, SwapCommand, TierMove, TierReport
 from tests.engine.asking import state
@@ -182,7 +184,8 @@ def test_a_hotswap_that_waits_for_a_move_that_fails_starts_the_engine_afresh() -
     fleet = fake_fleet(["b"], {"host-0": "b"})
 
     async def scenario() -> None:
-        engines = Engines(fleet.models, made, on_lost=lambda _model, _reason: None)
+        vigil = Vigil(Patience(), lambda _hung: None)
+        engines = Engines(fleet.models, made, on_lost=lambda _model, _reason: None, vigil=vigil)
         await engines.move("b", "asleep", lambda: None)
         made.fail_next["b", "sleep"] = "no"
         moved, woken = await asyncio.gather(

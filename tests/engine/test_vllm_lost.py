@@ -46,7 +46,7 @@ async def test_an_engine_whose_core_failed_is_lost_at_once_and_asked_no_more() -
     engine._llm = core  # type: ignore[assignment]
     engine._processes.started.append(process)  # type: ignore[arg-type]
 
-    for why in ("its process died", "it has no process"):
+    for why in ("its core failed", "it has no process"):
         with pytest.raises(EngineFailed, match=why):
             _ = [output async for output in engine.generate("key", REQUEST)]
 

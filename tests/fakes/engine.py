@@ -88,6 +88,8 @@ class FakeEngines:
     fail_always: dict[tuple[str, Step], str] = field(default_factory=dict)
     kill_in: dict[tuple[str, Step], Literal["before", "after"]] = field(default_factory=dict)
     """Steps in which the engine dies, once: before it did what it was told, or just after."""
+    hang_in: set[tuple[str, Step]] = field(default_factory=set)
+    """Steps in which the engine hangs, once: it does nothing more until it is killed."""
     canary_shift: dict[str, int] = field(default_factory=dict)
     """Added to a model's canary token, as damaged weights would."""
     answer: Callable[[GenerateRequest], list[int]] | None = None
@@ -112,6 +114,10 @@ class FakeEngines:
         """Let the engine of `model` die, as by kill -9."""
         self.alive[model].die("killed by the test")
 
+    def hang(self, model: str) -> None:
+        """From now on the engine of `model` does nothing, as after SIGSTOP."""
+        self.alive[model].hangs = True
+
     def awake(self) -> list[str]:
         """The models whose engines are awake now."""
         return [name for name, engine in self.alive.items() if engine.condition == "awake"]
@@ -132,6 +138,8 @@ class FakeEngine:
         self.controls = controls
         self.condition: Literal["new", "awake", "asleep", "parked", "stopped", "dead"] = "new"
         self.running: set[str] = set()
+        self.hangs = False
+        self.died_of = ""
         self.steering = Steering()
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
@@ -141,17 +149,20 @@ class FakeEngine:
         # A test's thread may make `start_s` less meanwhile, so there is no one event to wait for.
         while (left_s := began + self.controls.start_s - self._loop.time()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left_s, 0.01))
+        await self._stuck("start")
         self._step("start")
         self.condition = "awake"
         self._done("start")
 
     async def sleep(self, level: SleepLevel) -> None:
         assert not self.running, "an engine was put to sleep with generations running"
+        await self._stuck("sleep")
         self._step("sleep")
         self.condition = "asleep" if level == 1 else "parked"
         self._done("sleep")
 
     async def wake(self) -> None:
+        await self._stuck("wake")
         self._step("wake")
         self.condition = "awake"
         self._done("wake")
@@ -159,13 +170,22 @@ class FakeEngine:
     async def stop(self) -> None:
         if self.controls.alive.get(self.model.name) is self:
             del self.controls.alive[self.model.name]
+        self.hangs = False
         if self.condition != "dead":
             self.condition = "stopped"
 
     async def lost(self) -> str:
         return await asyncio.shield(self._lost)
 
+    async def pulse(self) -> None:
+        await self._stuck()
+
+    async def kill(self, why: str) -> None:
+        self.hangs = False
+        self._die(why)
+
     async def steer(self, steering: Steering) -> None:
+        await self._stuck()
         self.steering = steering
 
     def abandoned_steps(self) -> int:
@@ -183,7 +203,7 @@ class FakeEngine:
         self._loop.call_soon_threadsafe(self._die, reason)
 
     def _die(self, reason: str) -> None:
-        self.condition = "dead"
+        self.condition, self.died_of = "dead", reason
         if not self._lost.done():
             self._lost.set_result(reason)
 
@@ -231,14 +251,24 @@ class FakeEngine:
     async def _turn(self, key: str) -> None:
         """Wait until the next token may come."""
         await asyncio.sleep(self.controls.delay_s)
+        await self._stuck()
         while key in self.steering.held or not self.controls.gate.take():
             self._alive()
             await asyncio.sleep(0.002)
         self._alive()
 
+    async def _stuck(self, step: Step | None = None) -> None:
+        """Stay here for as long as the engine hangs, which it may from this step on."""
+        if step is not None and (self.model.name, step) in self.controls.hang_in:
+            self.controls.hang_in.remove((self.model.name, step))
+            self.hangs = True
+        while self.hangs:  # noqa: ASYNC110 - a test's thread may set it
+            await asyncio.sleep(0.002)
+        self._alive()
+
     def _alive(self) -> None:
         if self.condition == "dead":
-            raise self._failure("the engine died")
+            raise self._failure(f"the engine died: {self.died_of}")
 
     def _tokens(self, request: GenerateRequest, token: int, *, first: bool) -> Tokens:
         n = request.sampling.logprobs
@@ -260,8 +290,7 @@ class FakeEngine:
     def _step(self, step: Step) -> None:
         if self.controls.kill_in.get((self.model.name, step)) == "before":
             self._done(step)
-        if self.condition == "dead":
-            raise self._failure("the engine died")
+        self._alive()
         self.controls.check(self.model.name, step)
 
     def _done(self, step: Step) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from serving.clients.host import HostClient
 from serving.config import Fleet, StateFolder
 from serving.engine.assembly import EngineHost, HostOptions, assemble
+from serving.engine.decisions.silence import TICK_S
 from serving.engine.protocol import Weights
 from serving.engine.records import EventSink
 from serving.engine.server import HostServer
@@ -99,6 +100,19 @@ class FakeHost:
         self.kill()
         self.engines.alive.clear()
         return self.start(until=until)
+
+    def let_pass(self, seconds: float) -> None:
+        """Have its watch over engines count so many seconds, with time to answer in each."""
+
+        async def ticks() -> None:
+            assert self.host is not None
+            for _ in range(int(seconds / TICK_S)):
+                self.host.vigil.tick()
+                for _ in range(3):  # a pulse's task runs, and says that it has ended
+                    await asyncio.sleep(0)
+
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(ticks(), self._loop).result(LIMIT_S)
 
     def client(self) -> HostClient:
         """A client of this host."""

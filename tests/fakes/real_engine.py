@@ -1,7 +1,7 @@
 """Runs one real vLLM engine without a host: its process is forked from a fresh server process."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing import get_context
 from typing import Any
 
@@ -16,6 +16,18 @@ from serving.wire import Tokens
 from tests.fakes.generate import generate_request
 
 
+@contextmanager
+def forked_from_a_fresh_server() -> Iterator[None]:
+    """Inside, engines are started as on a host, but for the warm process: there is none."""
+    before = vllm.v1.engine.utils.get_mp_context
+    # As `use_warm_process`, but multiprocessing may start its server.
+    vllm.v1.engine.utils.get_mp_context = lambda: context._current.get(get_context("forkserver"))
+    try:
+        yield
+    finally:
+        vllm.v1.engine.utils.get_mp_context = before
+
+
 @asynccontextmanager
 async def real_engine(**model: Any) -> AsyncIterator[VllmEngine]:
     """A started engine of the packaged model."""
@@ -24,15 +36,12 @@ async def real_engine(**model: Any) -> AsyncIterator[VllmEngine]:
     engine = VllmEngine(
         settings, host, lambda: hold(settings, StateFolder.default(), lambda _text: None)
     )
-    before = vllm.v1.engine.utils.get_mp_context
-    # As `use_warm_process`, but multiprocessing may start its server: there is no warm process.
-    vllm.v1.engine.utils.get_mp_context = lambda: context._current.get(get_context("forkserver"))
-    try:
-        await engine.start()
-        yield engine
-    finally:
-        vllm.v1.engine.utils.get_mp_context = before
-        await engine.stop()
+    with forked_from_a_fresh_server():
+        try:
+            await engine.start()
+            yield engine
+        finally:
+            await engine.stop()
 
 
 class Generation:

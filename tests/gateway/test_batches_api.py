@@ -313,6 +313,8 @@ def test_a_key_sees_the_batches_of_its_account_only(keyed_gateway: GatewayThread
 # --- what validation and the endpoint itself say of a body ----------------------------------------
 
 USER = [{"role": "user", "content": "Hi"}]
+TOO_LONG, QUITE_LONG = "one word after the other " * 1000, "one word after the other " * 100
+READING = [{"role": "user", "content": QUITE_LONG}]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": "Hi", "max_tokens": 3}),
     (CHAT, {}),
@@ -321,6 +323,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": USER, "max_tokens": -1}),
     (CHAT, {"messages": USER, "max_tokens": 10_000_000}),
     (CHAT, {"messages": USER, "max_tokens": 3, "n": 0}),
+    (CHAT, {"messages": [{"role": "user", "content": TOO_LONG}], "max_tokens": 3}),
+    (CHAT, {"messages": [{"role": "user", "content": TOO_LONG}]}),
     (CHAT, {"messages": USER, "max_tokens": 3, "service_tier": "gold"}),
     (CHAT, {"messages": USER, "max_tokens": 3, "top_logprobs": 5}),
     (CHAT, {"messages": USER, "max_tokens": 3, "response_format": {"type": "json_schema"}}),
@@ -329,7 +333,10 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("/v1/completions", {"prompt": "Hi", "max_tokens": "many"}),
     ("/v1/completions", {"prompt": "Hi", "max_tokens": 3, "temperature": -1}),
     ("/v1/completions", {"prompt": {"no": "text"}, "max_tokens": 3}),
+    ("/v1/completions", {"prompt": ["Hi", TOO_LONG], "max_tokens": 3}),
+    ("/v1/completions", {"prompt": [5] * 3000, "max_tokens": 3}),
     ("/v1/responses", {"max_output_tokens": 5}),
+    ("/v1/responses", {"input": TOO_LONG, "max_output_tokens": 3}),
     ("/v1/responses", {"input": "Hi", "max_output_tokens": 10_000_000}),
     ("/v1/responses", {"input": "Hi", "max_output_tokens": 3, "temperature": "hot"}),
     ("/v1/responses", {"input": "Hi", "max_output_tokens": 3, "background": True}),
@@ -338,12 +345,19 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": USER, "max_tokens": 3, "temperature": 0, "service_tier": "auto"}),
     (CHAT, {"messages": USER, "max_completion_tokens": 3, "n": 2, "stop": ["x"], "seed": 1}),
     (CHAT, {"messages": USER, "max_tokens": 3, "logprobs": True, "top_logprobs": 2}),
+    (CHAT, {"messages": READING, "max_tokens": 3}),
+    (CHAT, {"messages": READING, "max_tokens": 1900}),
+    (CHAT, {"messages": READING, "max_tokens": 3, "n": 2, "service_tier": "flex"}),
     (CHAT, {"messages": USER, "max_tokens": 3, "response_format": {"type": "json_object"}}),
     (CHAT, {"messages": USER, "max_tokens": 3, "max_output_tokens": 10_000_000}),
     ("/v1/completions", {"prompt": "Hi", "max_tokens": 3, "logprobs": 1}),
     ("/v1/completions", {"prompt": ["Hi", "Ho"], "max_tokens": 3}),
     ("/v1/completions", {"prompt": [5, 6, 7], "max_tokens": 3}),
+    ("/v1/completions", {"prompt": [QUITE_LONG, QUITE_LONG], "max_tokens": 3}),
+    ("/v1/completions", {"prompt": QUITE_LONG, "max_tokens": 1900}),
     ("/v1/responses", {"input": "Hi", "max_output_tokens": 3}),
+    ("/v1/responses", {"input": QUITE_LONG, "max_output_tokens": 3}),
+    ("/v1/responses", {"input": QUITE_LONG, "max_output_tokens": 1900}),
     ("/v1/responses", {"input": [{"role": "user", "content": "Hi"}], "max_output_tokens": 3}),
 ]
 

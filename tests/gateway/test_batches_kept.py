@@ -23,6 +23,7 @@ from serving.config import Fleet, StateFolder
 from serving.gateway.accounts import Accounts
 from serving.gateway.batches.service import BatchService
 from serving.gateway.lines.work import Duration
+from serving.gateway.rehearsal import Rehearsals
 from serving.lasting import LastingTasks
 from tests.batches.samples import Clock, batch_record, put
 from tests.fakes.host import fake_fleet, wait_until
@@ -48,7 +49,12 @@ async def serving(fleet: Fleet, state: StateFolder) -> AsyncIterator[httpx.Async
         return
 
     service = BatchService(
-        fleet, state, Accounts([], {}), built=built, expect=lambda *_: Duration(0.0, 0.0)
+        fleet,
+        state,
+        Accounts([], {}),
+        built=built,
+        rehearsals=Rehearsals({}),
+        expect=lambda *_: Duration(0.0, 0.0),
     )
     transport = httpx.ASGITransport(Starlette(routes=service.routes()))
     with closing(service):

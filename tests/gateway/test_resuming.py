@@ -80,7 +80,13 @@ def shut_down(stage: Stage, host: str) -> None:
     stage.hosts[host].stop()
 
 
-@pytest.mark.parametrize("disturb", [kill, hotswap, shut_down])
+def hang(stage: Stage, host: str) -> None:
+    """Its engine does, and the host counts the time that it gives an engine."""
+    stage.hosts[host].engines.hang(EXACT)
+    stage.hosts[host].let_pass(stage.hosts[host].fleet.host(host).hung_after_s + 10.0)
+
+
+@pytest.mark.parametrize("disturb", [kill, hotswap, shut_down, hang])
 def test_a_stream_goes_on_elsewhere(stage: Stage, disturb: Callable[[Stage, str], None]) -> None:
     tokens = stage.say(TEXT)
     stream, host = half_way(stage, temperature=0)

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import structlog
 from vllm.exceptions import VLLMClientError
@@ -38,6 +38,7 @@ from serving.weights import Lease
 from serving.wire import Finished, GenerateRequest, Tokens
 
 _END_S = 2.0
+_Answer = TypeVar("_Answer")
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class VllmEngine:
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """By itself or stopped."""
+        self._killed_for: str | None = None
         self._stopping = False
         self._level: SleepLevel | None = None
         self._held = HeldMemory()
@@ -71,7 +73,7 @@ class VllmEngine:
             self._llm = await asyncio.to_thread(self._construct)
         except Exception as error:
             self._release()
-            raise self._failed(f"it did not start: {error}") from error
+            raise self._failed(f"it did not start: {self._killed_for or error}") from error
         if self._stopping:
             await self.stop()
             raise self._failed("it was stopped while it started")
@@ -98,7 +100,7 @@ class VllmEngine:
                 loop.remove_reader(sentinel)
                 self._end()
                 if not self._stopping and not self._lost.done():
-                    self._lost.set_result("its process ended")
+                    self._lost.set_result(self._why())
 
             loop.add_reader(sentinel, died)
 
@@ -106,6 +108,10 @@ class VllmEngine:
         loop = asyncio.get_running_loop()
         for process in self._processes.started:
             loop.remove_reader(process.sentinel)
+
+    def _why(self) -> str:
+        """Why it is lost."""
+        return self._killed_for or "its process ended"
 
     def _end(self) -> None:
         if not self._ended.done():
@@ -118,28 +124,25 @@ class VllmEngine:
     async def sleep(self, level: SleepLevel) -> None:
         """Level 1 frees the KV cache; level 2 also the weights, also from level 1."""
         llm = self._started()
-        with self._failures():
-            if self._level is None:
-                await llm.sleep(level)
-            elif level > self._level:
-                # The executor would ignore a second sleep; the worker takes it.
-                await llm.collective_rpc("sleep", kwargs={"level": level})
+        if self._level is None:
+            await self._call(llm.sleep(level))
+        elif level > self._level:
+            # The executor would ignore a second sleep; the worker takes it.
+            await self._call(llm.collective_rpc("sleep", kwargs={"level": level}))
         self._level = level
         await self._measure(llm)
 
     async def wake(self) -> None:
         """Have weights and KV cache again."""
         llm = self._started()
-        with self._failures():
-            await llm.wake_up()
+        await self._call(llm.wake_up())
         self._level = None
         await self._measure(llm)
 
     async def _measure(self, llm: AsyncLLM) -> None:
         """Have the workers say what they hold; on CPU the proportional set size says all."""
         if self._host.accelerator == "cuda":
-            with self._failures():
-                self._held = held_memory(await llm.collective_rpc("memory_held"))
+            self._held = held_memory(await self._call(llm.collective_rpc("memory_held")))
 
     async def stop(self) -> None:
         """End the engine core, gracefully for a moment, then by force."""
@@ -148,6 +151,8 @@ class VllmEngine:
         self._unwatch()
         llm, self._llm = self._llm, None
         if llm is not None:
+            # vLLM may leave whoever still reads tokens waiting for ever.
+            llm.output_processor.propagate_error(EngineDeadError())
             await asyncio.to_thread(llm.shutdown, _END_S)
         await asyncio.to_thread(self._processes.kill)
         self._release()
@@ -159,17 +164,34 @@ class VllmEngine:
 
     async def steer(self, steering: Steering) -> None:
         """Hold the scheduler to `steering`; returns when its current step is done."""
-        sent = asyncio.create_task(send_steering(self._started(), steering))
+        self._abandoned_steps = await self._call(send_steering(self._started(), steering))
+
+    async def pulse(self) -> None:
+        """Ask the engine core for something that needs none of its workers."""
+        await self._call(self._started().is_sleeping())
+
+    async def kill(self, why: str) -> None:
+        """SIGKILL to the engine core; with it the kernel ends its workers."""
+        self._killed_for = why
+        await asyncio.to_thread(self._processes.kill)
+        # A process in the middle of a call to a driver may be there still, but is of no use.
+        self._end()
+        if not self._lost.done():
+            self._lost.set_result(why)
+
+    async def _call(self, call: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """What the engine core answers. Raises EngineFailed, also when it ends meanwhile."""
+        sent = asyncio.create_task(call)
         ends: set[asyncio.Future[Any]] = {sent, self._ended}
         try:
-            # vLLM answers no call to an engine core that ends meanwhile.
+            # vLLM answers no call to an engine core that ends.
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not sent.done():
-                raise self._failed("it ended before it was steered")
+                raise self._failed(self._why())
             # What an engine core answers that is shutting down has no class of its own.
             if (error := sent.exception()) is not None:
-                raise self._failed(f"it was not steered: {error}") from error
-            self._abandoned_steps = sent.result()
+                raise self._failed(f"it did not do as it was told: {error}") from error
+            return sent.result()
         finally:
             sent.cancel()
 
@@ -245,23 +267,23 @@ class VllmEngine:
         try:
             yield
         except EngineDeadError as error:
-            self._give_up()
-            raise self._failed("its process died") from error
+            raise self._failed(self._given_up()) from error
         except (VLLMClientError, ValueError) as error:
             raise RequestRefused(
                 str(error), where=f"engine of {self._model.name}", fix="Change the request."
             ) from error
 
-    def _give_up(self) -> None:
-        """Count as lost at once: the process of a core that failed may take seconds to end.
+    def _given_up(self) -> str:
+        """Count as lost at once, and why: the process of a core that failed may take seconds to end.
 
         Whatever is sent to it meanwhile would fail as if it had killed the core once more.
         """
-        if self._stopping or self._lost.done():
-            return
-        self._lost.set_result("its core failed")
-        for process in self._processes.started:
-            process.kill()
+        why = self._killed_for or "its core failed"
+        if not self._stopping and not self._lost.done():
+            self._lost.set_result(why)
+            for process in self._processes.started:
+                process.kill()
+        return why
 
     def _failed(self, what: str) -> EngineFailed:
         return EngineFailed(

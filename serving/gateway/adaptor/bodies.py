@@ -1,7 +1,8 @@
 """Whether the endpoint would take a request's body, without sending it.
 
 The same steps by which vLLM's app and our engine client refuse a body, as far as they need no
-tokens: what a prompt's length has against it shows only when it is tokenized.
+tokens. What a prompt's length has against it shows only when it is tokenized: that is done where
+the length of the body does not rule it out, since it takes far longer than the rest.
 """
 
 import json
@@ -32,9 +33,12 @@ _BOUNDS: Mapping[str, Sequence[str]] = {
 _STATEFUL = ("background", "previous_response_id")
 """What a stored response would be needed for."""
 
+Rehearse = Callable[[str, bytes], Refusal | None]
+"""Why the endpoint would refuse this body, a request to this model, once all is said and done."""
 
-def body_check(endpoint: str, models: Iterable[ModelSettings]) -> BodyCheck:
-    """The check of bodies that are sent to `endpoint`."""
+
+def body_check(endpoint: str, models: Iterable[ModelSettings], rehearse: Rehearse) -> BodyCheck:
+    """The check of bodies that are sent to `endpoint`; errors of `rehearse` are the caller's."""
     lengths = {model.name: model.max_model_len for model in models}
     parse: Callable[[Any], Any] = _REQUESTS[endpoint].model_validate
 
@@ -43,8 +47,9 @@ def body_check(endpoint: str, models: Iterable[ModelSettings]) -> BodyCheck:
             fields = json.loads(raw)
             _check_gateway(fields)
             request = parse(fields)
-            bound = _bound_tokens(fields, _BOUNDS[endpoint], lengths.get(request.model))
-            sampling_spec(request.to_sampling_params(bound, {}))
+            longest = lengths.get(request.model)
+            bound = _bound_tokens(fields, _BOUNDS[endpoint], longest)
+            sampling_spec(request.to_sampling_params(bound or longest or 1, {}))
         except RequestRefused as error:
             return _problem(error.refusal.message, error.refusal.param, error.refusal.code)
         except ValidationError as error:
@@ -54,7 +59,13 @@ def body_check(endpoint: str, models: Iterable[ModelSettings]) -> BodyCheck:
             # vLLM's own errors have no common base, and a body that makes its code stumble would
             # make it stumble at the endpoint too. Either way the line is told why.
             return _problem(str(error) or type(error).__name__, getattr(error, "parameter", None))
-        return None
+        # A token is a byte at least, and what is around a prompt is longer in JSON than in tokens.
+        if longest is None or len(raw) + bound <= longest:
+            return None
+        refusal = rehearse(request.model, raw)
+        if refusal is None:
+            return None
+        return _problem(refusal.message, refusal.param, refusal.code)
 
     return check
 
@@ -72,9 +83,10 @@ def _check_gateway(fields: Mapping[str, Any]) -> None:
 
 
 def _bound_tokens(fields: Mapping[str, Any], names: Sequence[str], longest: int | None) -> int:
-    """How many tokens the answer may have. A bound above the model's length is refused.
+    """How many tokens the answer may have; 0 if it is not bound.
 
-    One that the prompt leaves no room for is found out when the prompt is tokenized.
+    A bound above the model's length is refused. One that the prompt leaves no room for is found out
+    when the prompt is tokenized.
     """
     for name in names:
         bound = fields.get(name)
@@ -82,7 +94,7 @@ def _bound_tokens(fields: Mapping[str, Any], names: Sequence[str], longest: int 
             if longest is not None and bound > longest:
                 raise _refused(f"{name} is {bound}, the model's length {longest}", name)
             return bound
-    return longest or 1
+    return 0
 
 
 def _refused(message: str, param: str | None) -> RequestRefused:

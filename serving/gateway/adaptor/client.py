@@ -76,6 +76,9 @@ class FleetEngineClient(WithoutEngine):
             parameter = getattr(error, "parameter", None)
             record.refusal = Refusal(400, str(error), "invalid_value", parameter)
             raise
+        if record.rehearsal:
+            record.would_run = True
+            raise VLLMValidationError("it was a rehearsal")
         text, _, _ = extract_prompt_components(self.model_config, prompt)
         children = _children(request)
         first = len(record.generations)

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
 
 import msgspec
 import structlog
@@ -14,7 +15,13 @@ from serving.gateway.accounts import Accounts
 from serving.gateway.batches.answers import Handler, answering
 from serving.gateway.batches.batch_routes import BatchRoutes
 from serving.gateway.batches.file_routes import FileRoutes
-from serving.gateway.batches.validating import ExpectDuration, InputValidation
+from serving.gateway.batches.validating import (
+    ExpectDuration,
+    InputValidation,
+    ValidationStopped,
+)
+from serving.gateway.failures import Refusal
+from serving.gateway.rehearsal import Rehearsals
 from serving.lasting import Work
 
 SWEEP_EVERY_S = 600.0
@@ -32,9 +39,11 @@ class BatchService:
         accounts: Accounts,
         *,
         built: Callable[[], Awaitable[None]],
+        rehearsals: Rehearsals,
         expect: ExpectDuration,
     ) -> None:
         self._fleet, self._accounts, self._built = fleet, accounts, built
+        self._rehearsals = rehearsals
         self._catalog = Catalog(state.batch_catalog)
         self._files = FileStore(state.batch_files, self._catalog)
         self._sweep = Sweep(
@@ -84,7 +93,17 @@ class BatchService:
         await self._built()
         from serving.gateway.adaptor.bodies import body_check
 
-        return body_check(endpoint, self._fleet.models)
+        loop = asyncio.get_running_loop()
+
+        def rehearse(model: str, body: bytes) -> Refusal | None:
+            """In the thread that validates, while the apps go on in the loop."""
+            asked = self._rehearsals.refusal(endpoint, model, body)
+            try:
+                return asyncio.run_coroutine_threadsafe(asked, loop).result()
+            except CancelledError as error:
+                raise ValidationStopped from error
+
+        return body_check(endpoint, self._fleet.models, rehearse)
 
     async def _sweep_always(self) -> None:
         while True:
