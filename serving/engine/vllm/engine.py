@@ -274,9 +274,10 @@ class VllmEngine:
             ) from error
 
     def _given_up(self) -> str:
-        """Count as lost at once, and why: the process of a core that failed may take seconds to end.
+        """Count as lost at once, and why.
 
-        Whatever is sent to it meanwhile would fail as if it had killed the core once more.
+        The process of a core that failed may take seconds to end. Whatever is sent to it meanwhile
+        would fail as if it had killed the core once more.
         """
         why = self._killed_for or "its core failed"
         if not self._stopping and not self._lost.done():
