@@ -112,7 +112,7 @@ def test_what_yaml_stumbles_over_is_refused_by_name(
     file = declare(installation, "wrong")
     file.write_text(written)
 
-    with pytest.raises(ConfigError, match="not YAML") as caught:
+    with pytest.raises(ConfigError) as caught:
         load_dataset(file, installation.fleet, installation.state)
 
     assert caught.value.where == str(file)
