@@ -11,7 +11,7 @@ from orchestration.assets.profiles import profile_assets, profile_job
 from orchestration.assets.serving import serving_assets
 from orchestration.assets.weights import weights_assets, weights_keys
 from orchestration.batch_sensor import batch_sensor
-from orchestration.datasets.definitions import dataset_definitions
+from orchestration.datasets.definitions import with_datasets
 from orchestration.forgotten_batches import forgotten_batches
 from orchestration.hotswaps import Hotswaps
 from orchestration.installation import Installation
@@ -42,4 +42,4 @@ def build_definitions(installation: Installation) -> dg.Definitions:
         },
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(core, dataset_definitions(fleet, state))
+    return with_datasets(core, fleet, state)

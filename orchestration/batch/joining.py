@@ -36,6 +36,11 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
+_LINE_BREAKS = {
+    sign.encode(): f"\\u{ord(sign):04x}".encode() for sign in ("\u0085", "\u2028", "\u2029")
+}
+"""Characters that JSON may have as they are, and where Python's `splitlines`, and with it the
+`openai` client's `iter_lines`, breaks a line. Written as escapes they break nothing."""
 
 
 def join(
@@ -49,7 +54,14 @@ def join(
     for number, custom_id, outcome in lines:
         done = outcome or Outcome(key=number, custom_id=custom_id, error=missing)
         sink = output if done.ok else errors
-        sink.write(_encode(record_of(batch_id, number, done)) + b"\n")
+        sink.write(_line(_encode(record_of(batch_id, number, done))))
+
+
+def _line(record: bytes) -> bytes:
+    """JSON as a line, for whoever takes what for the end of one."""
+    for sign, escaped in _LINE_BREAKS.items():
+        record = record.replace(sign, escaped)
+    return record + b"\n"
 
 
 def record_of(batch_id: str, number: int, outcome: Outcome) -> _Record:

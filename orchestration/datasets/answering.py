@@ -19,7 +19,13 @@ from orchestration.batch.journal import Journal
 from orchestration.batch.progress import Course, Figures
 from orchestration.batch.rows import RowsEngine
 from orchestration.datasets.loading import LoadedDataset
-from orchestration.datasets.output import answer_rows, journal_file, output_file, write_output
+from orchestration.datasets.output import (
+    answer_rows,
+    journal_file,
+    note_version,
+    output_file,
+    write_output,
+)
 from orchestration.datasets.patterns import Portion
 from orchestration.datasets.requests import Requests
 from orchestration.datasets.sources import Rows
@@ -85,6 +91,8 @@ class PortionRun:
             answers = answer_rows(requests, rows, journals)
             columns = self._dataset.declared.output.columns
             write_output(output_file(self._dataset, self._portion), rows, columns, answers)
+        if rows.written_ns is not None:
+            note_version(self._dataset, self._portion, rows.written_ns)
         return Answered(rows=rows.frame.height, refused=len(requests.refused), course=course)
 
     def _go(

@@ -30,6 +30,9 @@ ANSWER_COLUMNS = (
     "error",
 )
 """Of every output, before the columns that are taken over from the source."""
+OWN_FIELDS = frozenset({"model", "messages", "stream", "service_tier"})
+"""Fields of a request that are the dataset's, or the run's, to fill."""
+LONGEST_FRESH_H = 87_600.0
 FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 
 
@@ -119,7 +122,7 @@ class Sampling(Section):
     """How tokens are chosen; what is absent is left to the model."""
 
     max_tokens: int = Field(256, ge=1, description="the longest answer")
-    temperature: float = Field(0.0, ge=0, description="0: the likeliest token")
+    temperature: float = Field(0.0, ge=0, allow_inf_nan=False, description="0: the likeliest token")
     top_p: float | None = Field(None, gt=0, le=1, description="share of likely tokens")
     seed: int | None = Field(None, description="of the random numbers")
     stop: list[str] = Field(default_factory=list, description="texts that end an answer")
@@ -127,8 +130,18 @@ class Sampling(Section):
         None, description="JSON Schema that answers follow; the engines see to it"
     )
     extra: dict[str, Any] = Field(
-        default_factory=dict, description="further fields of the request, such as `top_k`"
+        default_factory=dict,
+        description="further fields of the request, such as `top_k`; not `model`, `messages`, "
+        "`stream` or `service_tier`",
     )
+
+    @field_validator("extra")
+    @classmethod
+    def _not_the_runs(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(set(extra) & OWN_FIELDS)
+        if taken:
+            raise ValueError(f"{taken[0]!r} is not for a dataset to say")
+        return extra
 
 
 class Partitions(Section):
@@ -172,8 +185,9 @@ class Partitions(Section):
 class Schedule(Section):
     """When the dataset's partitions are looked at.
 
-    A partition is asked for when its source is there and newer than its output. What a query finds
-    has no age: a period is then done once, and without periods every tick does it again.
+    A partition is asked for when its source is there and was written since a run read it for the
+    output. What a query finds has no age: a period is then done once, and without periods every
+    tick does it again.
     """
 
     cron: str = Field(description="five fields, as in `*/5 * * * *`")
@@ -193,7 +207,8 @@ class Output(Section):
     path: str | None = Field(
         None,
         description="with placeholders; `.parquet` or `.jsonl`; absolute, or relative to the "
-        "dataset file; absent: `{state}/datasets/{name}/{partition}.parquet`",
+        "dataset file, and none of the files of `source.path`; absent: "
+        "`{state}/datasets/{name}/{partition}.parquet`",
     )
     columns: list[ColumnName] = Field(
         default_factory=list,
@@ -226,8 +241,10 @@ class Retries(Section):
 class Freshness(Section):
     """How old the latest output may be before Dagster says so."""
 
-    within_h: float = Field(ge=0.1, description="older: it fails")
-    warn_after_h: float | None = Field(None, ge=0.1, description="older: a warning")
+    within_h: float = Field(ge=0.1, le=LONGEST_FRESH_H, description="older: it fails")
+    warn_after_h: float | None = Field(
+        None, ge=0.1, le=LONGEST_FRESH_H, description="older: a warning"
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -28,23 +28,56 @@ from serving.errors import ConfigError
 _log = structlog.get_logger(__name__)
 
 EVERY_FIVE_MINUTES = "*/5 * * * *"
+NOT_TAKEN = (dg.DagsterError, CheckError, OverflowError)
+"""What Dagster says of definitions that it does not take."""
 REFUSED = "cannot be used"
 """Metadata of an asset that stands for a refused dataset: why."""
 
 
-def dataset_definitions(fleet: Fleet, state: StateFolder) -> dg.Definitions:
-    """The datasets, without the resources that they use."""
+def with_datasets(core: dg.Definitions, fleet: Fleet, state: StateFolder) -> dg.Definitions:
+    """The datasets beside `core`."""
     found = load_datasets(fleet, state)
-    refused, parts = list(found.refused), []
-    for dataset in found.usable:
-        try:
-            parts.append(_parts(dataset, fleet))
-        except (dg.DagsterError, CheckError) as error:
-            refused.append(_refused_by_dagster(dataset, error))
-    for one in refused:
+    whole, not_taken = _with_usable(core, found.usable, fleet)
+    for number, one in enumerate([*found.refused, *not_taken]):
         _log.error("dataset_refused", dataset=one.name, error=str(one.error))
-    parts += [_placeholder(one) for one in refused]
-    return dg.Definitions.merge(*parts)
+        whole = _with_placeholder(whole, one, number)
+    return whole
+
+
+def _with_usable(
+    core: dg.Definitions, datasets: Sequence[LoadedDataset], fleet: Fleet
+) -> tuple[dg.Definitions, list[RefusedDataset]]:
+    """`core` with the datasets that Dagster takes, and the others.
+
+    All at once; one by one, which is slow, only to find what Dagster does not take.
+    """
+    try:
+        return _joined(core, *(_parts(dataset, fleet) for dataset in datasets)), []
+    except NOT_TAKEN:
+        whole, refused = core, []
+    for dataset in datasets:
+        try:
+            whole = _joined(whole, _parts(dataset, fleet))
+        except NOT_TAKEN as error:
+            refused.append(_refused_by_dagster(dataset, error))
+    return whole, refused
+
+
+def _joined(*parts: dg.Definitions) -> dg.Definitions:
+    """All, if Dagster takes them together: a name may be one that something else has."""
+    joined = dg.Definitions.merge(*parts)
+    dg.Definitions.validate_loadable(joined)
+    return joined
+
+
+def _with_placeholder(
+    whole: dg.Definitions, refused: RefusedDataset, number: int
+) -> dg.Definitions:
+    """With what stands for a refused dataset, named as it wants to be if that can be."""
+    try:
+        return _joined(whole, _placeholder(refused, _free_name(refused.name)))
+    except NOT_TAKEN:
+        return dg.Definitions.merge(whole, _placeholder(refused, f"refused_{number}"))
 
 
 def refusals(repository: dg.RepositoryDefinition) -> list[str]:
@@ -76,13 +109,12 @@ def _refused_by_dagster(dataset: LoadedDataset, error: Exception) -> RefusedData
     )
 
 
-def _placeholder(refused: RefusedDataset) -> dg.Definitions:
+def _placeholder(refused: RefusedDataset, name: str) -> dg.Definitions:
     """What a dataset that cannot be used leaves: whatever begins of it fails and says why.
 
     Its parts are named as those of a usable one: a run that was asked for before the file was
     broken finds them and says so too.
     """
-    name = _free_name(refused.name)
     prompts, completions = prompts_key(name), completions_key(name)
     job = dg.define_asset_job(
         name,

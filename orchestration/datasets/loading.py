@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from orchestration.datasets.declaration import Dataset
+from orchestration.datasets.declaration import Dataset, FileSource
 from orchestration.datasets.patterns import Place
 from orchestration.datasets.templates import check_template
 from serving.config import Fleet, StateFolder
@@ -19,8 +19,21 @@ from serving.errors import ConfigError
 SHIPPED = Path(__file__).parent / "shipped"
 ENDINGS = (".yaml", ".yml")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-RESERVED = frozenset({"allocation", "answer_batch", "profiles"})
-"""Other jobs."""
+RESERVED = frozenset(
+    {
+        "allocation",
+        "answer_batch",
+        "batch_size_profiles",
+        "batches",
+        "decide",
+        "hotswap",
+        "profiles",
+        "serving",
+        "start_hotswaps",
+        "verify",
+    }
+)
+"""Other jobs and ops; Dagster wants a name of its own for each."""
 REFERENCE = "docs/datasets.md"
 
 
@@ -75,16 +88,17 @@ def load_dataset(file: Path, fleet: Fleet, state: StateFolder) -> LoadedDataset:
     declared = read_document(
         file, Dataset, absent="`turntable datasets` lists those there are.", reference=REFERENCE
     )
+    place = Place(folder=file.resolve().parent, state=state.root, name=file.stem)
     try:
         _check_name(file.stem)
         model = _model(declared, fleet)
         check_template(declared.template)
         _check_schemas(declared)
+        _check_apart(place, declared)
     except ValueError as error:
         raise ConfigError(
             str(error), where=str(file), fix=f"{REFERENCE} lists every key and what it takes."
         ) from error
-    place = Place(folder=file.resolve().parent, state=state.root, name=file.stem)
     return LoadedDataset(place=place, file=file, declared=declared, model=model)
 
 
@@ -95,7 +109,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _check_name(name: str) -> None:
     if name in RESERVED:
-        raise ValueError(f"the file's name: {name!r} is the name of a job of Turntable's own")
+        raise ValueError(f"the file's name: {name!r} is a name of Turntable's own")
     if not NAME.fullmatch(name):
         raise ValueError(
             f"the file's name: {name!r} is not made of lower-case letters, digits and underscores"
@@ -107,6 +121,15 @@ def _model(declared: Dataset, fleet: Fleet) -> str:
     if declared.model is not None and declared.model not in known:
         raise ValueError(f"model: the fleet file has no {declared.model!r}, but {', '.join(known)}")
     return declared.model or known[0]
+
+
+def _check_apart(place: Place, declared: Dataset) -> None:
+    """A run must not write over what it reads, nor read what it wrote."""
+    source, output = declared.source, declared.output.path
+    if not isinstance(source, FileSource) or output is None:
+        return
+    if place.meet(source.path, output):
+        raise ValueError(f"output.path: {output!r} would be one of the files of source.path")
 
 
 def _check_schemas(declared: Dataset) -> None:

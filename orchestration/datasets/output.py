@@ -65,6 +65,34 @@ def journal_file(dataset: LoadedDataset, portion: Portion, model: str) -> Path:
     return output.parent / "checkpoints" / f"{output.stem}.{model}.jsonl"
 
 
+def version_file(dataset: LoadedDataset, portion: Portion) -> Path:
+    """Where it is noted of which version of the source the output is."""
+    output = output_file(dataset, portion)
+    return output.parent / "checkpoints" / f"{output.stem}.version"
+
+
+def note_version(dataset: LoadedDataset, portion: Portion, written_ns: int) -> None:
+    """Note of which version of the source the output is that was just written."""
+    path = version_file(dataset, portion)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".noting")
+    draft.write_text(str(written_ns))
+    draft.replace(path)
+
+
+def is_of_version(dataset: LoadedDataset, portion: Portion, written_ns: int) -> bool:
+    """Whether there is an output, and of a source that was written then.
+
+    One without a note counts if it is newer.
+    """
+    output, version = output_file(dataset, portion), version_file(dataset, portion)
+    if not output.exists():
+        return False
+    if version.exists():
+        return version.read_text() == str(written_ns)
+    return output.stat().st_mtime_ns > written_ns
+
+
 def read_output(path: Path) -> pl.DataFrame:
     """What was written."""
     return pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_ndjson(path)

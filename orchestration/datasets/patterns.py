@@ -2,6 +2,7 @@
 
 import string
 from datetime import datetime
+from fnmatch import fnmatch
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     state: Path
     name: str
     """Of the dataset."""
+
+    def meet(self, source: str, output: str) -> bool:
+        """Whether the output at one pattern is, or is one of, the files at the other."""
+        read, written = (
+            self.fill(pattern, _EXAMPLE_PORTION).resolve() for pattern in (source, output)
+        )
+        return read.parent == written.parent and fnmatch(written.name, read.name)
 
     def fill(self, pattern: str, portion: Portion) -> Path:
         """The path that a checked pattern means for a portion."""

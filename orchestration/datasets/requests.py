@@ -1,5 +1,6 @@
 """What a row asks for: a request of the gateway's chat endpoint, or why there can be none. Pure."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -112,6 +113,9 @@ def sampling_fields(sampling: Sampling) -> dict[str, Any]:
 
 def _converted(name: str, value: Any) -> int | float:
     try:
-        return _TYPES[name](value)
-    except (TypeError, ValueError) as error:
+        number = _TYPES[name](value)
+        if math.isfinite(number):  # JSON knows no other: it would be left to the model
+            return number
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} is {value!r}, not a number") from error
+    raise ValueError(f"{name} is {value!r}, not a number")

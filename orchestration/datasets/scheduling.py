@@ -4,16 +4,15 @@ A run is asked for once for each version of a source; three that fail are enough
 """
 
 from datetime import datetime
-from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.datasets.declaration import FileSource
 from orchestration.datasets.loading import LoadedDataset
-from orchestration.datasets.output import output_file
+from orchestration.datasets.output import is_of_version, output_file
 from orchestration.datasets.partitioning import latest_keys, portion_of
-from orchestration.datasets.sources import source_files
+from orchestration.datasets.sources import source_files, written_ns
 from orchestration.names import BATCH_TAGS, PARTITION_TAG, completions_key, prompts_key
 
 DATASET_TAG = "turntable/dataset"
@@ -114,19 +113,11 @@ def _undone(dataset: LoadedDataset, key: str | None, at: datetime) -> tuple[str 
     """The version of a portion's source that was not done, or why there is none."""
     declared = dataset.declared
     portion = portion_of(declared.partitions, key)
-    output = output_file(dataset, portion)
     if not isinstance(declared.source, FileSource):
         if not declared.partitions.is_periodic:
             return at.isoformat(), ""
-        return (None, "done") if output.exists() else (ONCE, "")
-    files = source_files(dataset, portion)
-    if not files:
+        return (None, "done") if output_file(dataset, portion).exists() else (ONCE, "")
+    written = written_ns(source_files(dataset, portion))
+    if written is None:
         return None, f"no file {dataset.place.fill(declared.source.path, portion)}"
-    written_ns = _written_ns(files)
-    if output.exists() and output.stat().st_mtime_ns > written_ns:
-        return None, "done"
-    return str(written_ns), ""
-
-
-def _written_ns(files: list[Path]) -> int:
-    return max(file.stat().st_mtime_ns for file in files)
+    return (None, "done") if is_of_version(dataset, portion, written) else (str(written), "")

@@ -29,12 +29,16 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     frame: pl.DataFrame
     ids: pl.Series
     """Texts, no two alike: one for each row."""
+    written_ns: int | None = None
+    """When the files were last written that were read; None: it was a query."""
 
 
 def read_rows(dataset: LoadedDataset, portion: Portion, fleet: Fleet, state: StateFolder) -> Rows:
     """The source's rows. Raises SourceError."""
     source = dataset.declared.source
+    written = None
     if isinstance(source, FileSource):
+        written = written_ns(source_files(dataset, portion))  # before: they may grow meanwhile
         frame, where = _from_files(dataset, source, portion)
     elif isinstance(source, QuerySource):
         frame, where = _from_query(dataset, source, portion), f"{dataset.file}, source.sql"
@@ -42,7 +46,7 @@ def read_rows(dataset: LoadedDataset, portion: Portion, fleet: Fleet, state: Sta
         frame = _from_store(dataset, source, portion, fleet, state)
         where = f"{dataset.file}, source.sql"
     _check_columns(dataset, frame, where)
-    return Rows(frame=frame, ids=_ids(frame, source.id, where))
+    return Rows(frame=frame, ids=_ids(frame, source.id, where), written_ns=written)
 
 
 def source_files(dataset: LoadedDataset, portion: Portion) -> list[Path]:
@@ -54,6 +58,11 @@ def source_files(dataset: LoadedDataset, portion: Portion) -> list[Path]:
     if not any(sign in path.name for sign in _GLOB):
         return [path] if path.exists() else []
     return sorted(path.parent.glob(path.name))
+
+
+def written_ns(files: list[Path]) -> int | None:
+    """When the last of them was written; None: there is none."""
+    return max((file.stat().st_mtime_ns for file in files), default=None)
 
 
 def _from_files(

@@ -42,7 +42,7 @@ def renderer(template: Template) -> Render:
             return [{"role": role, "content": one.render(there)} for role, one in compiled]
         except UndefinedError as error:
             raise ValueError(f"a column of the template has no value: {error}") from error
-        except (TemplateError, TypeError, ArithmeticError, LookupError) as error:
+        except (TemplateError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
             raise ValueError(f"the template fails at this row: {error}") from error
 
     if compiled:
@@ -71,6 +71,8 @@ def _columns(template: Template) -> frozenset[str]:
             raise ValueError(
                 f"template: {message.content!r} is not a template: {error.message}"
             ) from error
+        except RecursionError as error:
+            raise ValueError("template: it is nested too deeply") from error
     return frozenset(named)
 
 
@@ -87,5 +89,5 @@ def _chat(whole: Any) -> list[Message]:
         if isinstance(whole, str | bytes):
             return msgspec.json.decode(whole, type=list[Message])
         return msgspec.convert(whole, list[Message])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"messages is not a JSON list of messages: {error}") from error

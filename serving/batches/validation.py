@@ -10,14 +10,19 @@ from typing import Any, BinaryIO
 import msgspec
 
 from serving.batches.lines import IndexWriter
+from serving.batches.nesting import MAX_LEVELS, is_deeper
 from serving.batches.records import BatchError, InputSize
 
+RESPONSES = "/v1/responses"
+"""The endpoint that has a name of its own for the bound of an answer."""
 MAX_LINES = 50_000
 MAX_LINE_BYTES = 16 * 1024 * 1024
 MAX_CUSTOM_ID_CHARACTERS = 512
 MESSAGE_CHARACTERS = 400
 """Of an error about a line; its values may be as long as the line."""
 _SKIP_BYTES = 1024 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Some editors begin a file with it; it is none of the first line's."""
 
 BodyCheck = Callable[[bytes], BatchError | None]
 """Why the endpoint would refuse this body; None: it would not."""
@@ -49,17 +54,17 @@ class _Line(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    """What is read of a body here. The names are those of the three endpoints."""
+    """What is read of a body here."""
 
     model: Any = None
     max_tokens: Any = None
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
 
-    @property
-    def bound_tokens(self) -> int | None:
-        """The bound of the output, if there is one."""
-        for bound in (self.max_completion_tokens, self.max_output_tokens, self.max_tokens):
+    def bound_tokens(self, endpoint: str) -> int | None:
+        """The bound of the output, if there is one; the names of others mean nothing."""
+        bounds = (self.max_completion_tokens, self.max_tokens)
+        for bound in (self.max_output_tokens,) if endpoint == RESPONSES else bounds:
             if isinstance(bound, int):
                 return bound
         return None
@@ -107,6 +112,10 @@ class _Lines:
     def check(self, number: int, raw: bytes) -> None:
         """Take one line."""
         self.count += 1
+        if is_deeper(raw):
+            message = f"the line's JSON is nested in more than {MAX_LEVELS} levels"
+            self._refuse(number, "too_deep", message)
+            return
         try:
             line = _line(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -157,7 +166,7 @@ class _Lines:
         problem = self._rules.check_body(raw)
         if problem is not None:
             self._refuse(number, problem.code, problem.message, problem.param)
-        bound = body.bound_tokens
+        bound = body.bound_tokens(self._rules.endpoint)
         self._bytes += len(raw)
         self._max_tokens += bound or 0
         self._unbounded += bound is None
@@ -181,7 +190,7 @@ class _Lines:
 
 def _split(content: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
     """Line numbers from 1, offsets, and lines; None for one that is too long."""
-    number = offset = 0
+    number, offset = 0, _after_mark(content)
     while raw := content.readline(MAX_LINE_BYTES + 1):
         number += 1
         if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
@@ -191,6 +200,12 @@ def _split(content: BinaryIO) -> Iterator[tuple[int, int, bytes | None]]:
         else:
             yield number, offset, raw
         offset = content.tell()
+
+
+def _after_mark(content: BinaryIO) -> int:
+    """Where the first line begins; `content` stands there afterwards."""
+    marked = content.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK
+    return content.seek(len(_BYTE_ORDER_MARK) if marked else 0)
 
 
 def _too_many() -> BatchError:

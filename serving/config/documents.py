@@ -37,7 +37,8 @@ def read_document(path: Path, schema: type[Document], *, absent: str, reference:
         raise ConfigError(
             f"it cannot be read: {error.strerror}", where=str(path), fix="Name a file, or mend it."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: no text, or a value that looks like a date and is none, such as 2026-02-30.
         raise ConfigError(f"not YAML: {error}", where=str(path), fix="Mend the syntax.") from error
     try:
         return schema.model_validate({} if raw is None else raw)  # an empty file

@@ -62,7 +62,7 @@ def read_call(endpoint: Endpoint, body: bytes) -> Call:
         head = _head.decode(body)
         model = msgspec.json.decode(head.model)
         tier = msgspec.json.decode(head.service_tier)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _refused(Refusal(400, f"the body is not a JSON object: {error}")) from error
     if not isinstance(model, str) or not model:
         raise _refused(Refusal(400, "you must provide a model parameter", "missing_model", "model"))

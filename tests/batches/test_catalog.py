@@ -23,6 +23,7 @@ from serving.batches import (
     Validated,
 )
 from serving.batches.catalog import LISTED_ERRORS
+from serving.batches.database import Database
 from serving.batches.errors import CatalogOutdated
 from tests.batches.samples import NOW, Clock, batch_record, catalog_in, file_record
 
@@ -231,6 +232,23 @@ def test_a_forked_process_has_a_connection_of_its_own(tmp_path: Path, catalog: C
     subprocess.run([sys.executable, "-c", FORKING, tmp_path / "catalog.sqlite"], check=True)
 
     assert catalog.batch("batch_1").status == "finalizing"
+
+
+def test_a_commit_that_fails_leaves_the_catalog_usable(tmp_path: Path) -> None:
+    database = Database(tmp_path / "catalog.sqlite")
+    with database.reading() as rows:
+        rows.executescript(
+            "PRAGMA foreign_keys = ON; CREATE TABLE a (id PRIMARY KEY);"
+            "CREATE TABLE b (a REFERENCES a DEFERRABLE INITIALLY DEFERRED)"
+        )
+
+    with pytest.raises(sqlite3.IntegrityError), database.transaction() as rows:
+        rows.execute("INSERT INTO b VALUES (1)")  # refused when it is committed
+
+    with database.transaction() as rows:
+        rows.execute("INSERT INTO a VALUES (1)")
+    with database.reading() as rows:
+        assert rows.execute("SELECT count(*) FROM b").fetchone() == (0,)
 
 
 def test_a_catalog_of_another_version_is_not_touched(tmp_path: Path) -> None:

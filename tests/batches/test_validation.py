@@ -29,6 +29,13 @@ def test_a_good_input_has_a_size_and_no_errors() -> None:
     assert report.size.body_bytes == sum(map(len, bodies))
 
 
+def test_a_bound_by_the_name_of_another_endpoint_bounds_nothing() -> None:
+    report = validated(jsonl(line("a", body={"model": "small", "max_output_tokens": 10**400})))
+
+    assert report.size is not None
+    assert (report.size.max_output_tokens, report.size.unbounded_lines) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("bad", "code"),
     [
@@ -111,6 +118,33 @@ def test_a_line_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
         (2, "line_too_long"),
         (3, "model_not_found"),
     ]
+
+
+@pytest.mark.parametrize("place", ["custom_id", "body", "other"])
+def test_a_line_that_is_nested_too_deep_for_any_decoder_is_named_and_costs_no_other(
+    place: str,
+) -> None:
+    deep = b'{"%s": %s}\n' % (place.encode(), b"[" * 100_000 + b"]" * 100_000)
+
+    assert found(jsonl(line("a"), deep, line("a"))) == [(2, "too_deep"), (3, "duplicate_custom_id")]
+
+
+def test_brackets_of_a_text_are_no_nesting() -> None:
+    body = {"model": "small", "text": '"[{' * 500 + "\\", "list": [[]] * 500}
+
+    assert found(jsonl(line("a", body=body))) == []
+
+
+def test_a_byte_order_mark_is_none_of_the_first_line(tmp_path: Path) -> None:
+    content = b"\xef\xbb\xbf" + jsonl(line("a"), line("b"))
+    (tmp_path / "in.jsonl").write_bytes(content)
+    index = IndexWriter()
+
+    assert validated(content, index=index).errors == ()
+    index.save(tmp_path / "index")
+    with InputLines(tmp_path / "in.jsonl", tmp_path / "index") as lines:
+        assert [read.custom_id for _, read in lines.read()] == ["a", "b"]
+    assert found(b"\xef\xbb\xbf") == [(None, "empty_file")]
 
 
 def test_blank_lines_count_for_line_numbers_only() -> None:

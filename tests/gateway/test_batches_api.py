@@ -214,7 +214,18 @@ def test_metadata_may_be_as_large_as_its_limits(client: openai.OpenAI) -> None:
     assert submit(client, TWO, metadata=metadata).metadata == metadata
 
 
-@pytest.mark.parametrize("body", ["", "[]", "{", '"x"', "null"])
+def test_metadata_at_its_limits_may_be_escaped(client: openai.OpenAI, stage: Stage) -> None:
+    metadata = {f"{n:04}" + "\U0001f600" * 60: "\U0001f600" * 512 for n in range(16)}
+    file = upload(client, TWO)
+    asked = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h"}
+
+    answer = stage.http.post("/v1/batches", content=json.dumps({**asked, "metadata": metadata}))
+
+    assert answer.status_code == 200
+    assert answer.json()["metadata"] == metadata
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{", '"x"', "null", '{"a": ' + "[" * 20_000])
 def test_a_creation_that_is_no_json_object_is_refused(stage: Stage, body: str) -> None:
     answer = stage.http.post("/v1/batches", content=body)
 
@@ -338,6 +349,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": READING, "max_tokens": 1900}),
     (CHAT, {"messages": READING, "max_tokens": 3, "n": 2, "service_tier": "flex"}),
     (CHAT, {"messages": USER, "max_tokens": 3, "response_format": {"type": "json_object"}}),
+    (CHAT, {"messages": USER, "max_tokens": 3, "max_output_tokens": 10_000_000}),
     ("/v1/completions", {"prompt": "Hi", "max_tokens": 3, "logprobs": 1}),
     ("/v1/completions", {"prompt": ["Hi", "Ho"], "max_tokens": 3}),
     ("/v1/completions", {"prompt": [5, 6, 7], "max_tokens": 3}),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import threading
 import time
@@ -99,6 +100,27 @@ async def test_what_another_gateway_left_meanwhile_is_taken_up_too(scene: Scene)
     assert record.status == "in_progress"
 
 
+async def test_what_was_left_is_taken_up_however_many_new_ones_come(scene: Scene) -> None:
+    scene.look_every_s = 0.2
+
+    async with scene.validation() as validation:
+        new = scene.batch(jsonl(line("a")))
+        validation.ask(new.id)
+        await scene.ended(new)
+        left = scene.batch(jsonl(line("a")))
+
+        async def keep_asking() -> None:
+            while True:
+                validation.ask(new.id)
+                await asyncio.sleep(0.005)
+
+        asking = asyncio.create_task(keep_asking())
+        record = await scene.ended(left)
+        asking.cancel()
+
+    assert record.status == "in_progress"
+
+
 async def test_a_good_input_has_an_index_of_its_lines(scene: Scene) -> None:
     async with scene.validation() as validation:
         made = scene.batch(jsonl(line("a"), line("b")))
@@ -152,6 +174,24 @@ async def test_an_input_that_cannot_be_read_fails_its_batch_and_no_other(scene: 
 
     assert [error.code for error in first.errors] == ["validation_failed"]
     assert second.status == "in_progress"
+
+
+async def test_a_full_disk_fails_no_batch(scene: Scene) -> None:
+    made, work = scene.batch(jsonl(line("a"))), scene.work
+    full = [OSError(errno.ENOSPC, "no space left on device")]
+
+    def work_or_full(batch_id: str) -> Path:
+        if full:
+            raise full.pop()
+        return work(batch_id)
+
+    scene.work = work_or_full  # type: ignore[method-assign]
+    scene.look_every_s = 0.05
+
+    async with scene.validation():
+        record = await scene.ended(made)
+
+    assert (record.status, full) == ("in_progress", [])
 
 
 async def test_a_check_that_breaks_fails_the_batch_and_goes_on_with_others(scene: Scene) -> None:

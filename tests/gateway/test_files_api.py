@@ -316,6 +316,16 @@ async def test_a_form_is_the_same_however_it_is_cut(
     assert fields_of(form, "expires_after") == {"seconds": "7200"}
 
 
+async def test_a_form_with_an_endless_boundary_is_refused(tmp_path: Path) -> None:
+    transport = httpx.ASGITransport(small_app(tmp_path, 1000))
+    kind = {"content-type": f"multipart/form-data; boundary={'b' * 5000}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        answer = await http.post("/v1/files", content=b"--b", headers=kind)
+
+    assert answer.status_code == 400
+    check_form("ErrorResponse", answer.json())
+
+
 async def test_a_form_that_ends_too_early_is_refused(tmp_path: Path) -> None:
     files = FileStore(tmp_path, Catalog(tmp_path / "catalog.sqlite"))
 

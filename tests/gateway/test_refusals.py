@@ -107,8 +107,11 @@ def test_an_unknown_model_is_404_in_both_forms(stage: Stage) -> None:
     assert of_anthropic.value.body["error"]["type"] == "not_found_error"
 
 
-def test_a_body_that_is_no_json_is_400(stage: Stage) -> None:
-    answer = stage.http.post("/v1/completions", content=b'{"model": "exact",')
+@pytest.mark.parametrize(
+    "body", [b'{"model": "exact",', b'{"model": "exact", "x": ' + b"[" * 20_000]
+)
+def test_a_body_that_is_no_json_is_400(stage: Stage, body: bytes) -> None:
+    answer = stage.http.post("/v1/completions", content=body)
 
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"

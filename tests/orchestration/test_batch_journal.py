@@ -41,6 +41,19 @@ def joined(journal: Journal) -> tuple[bytes, bytes]:
     return output.getvalue(), errors.getvalue()
 
 
+def test_no_reader_of_lines_breaks_a_record_at_what_somebody_said() -> None:
+    said = "a\x85b\u2028c\u2029d\x1ee"
+    body = msgspec.Raw(msgspec.json.encode({"content": said}))
+    outcome = Outcome(key=0, custom_id=said, status=200, request_id="r", body=body)
+    output = io.BytesIO()
+
+    join("batch_1", [(0, said, outcome)], CANCELLED, output, io.BytesIO())
+
+    (line,) = output.getvalue().decode().splitlines()  # as the openai client's iter_lines does
+    record = json.loads(line)
+    assert record["custom_id"] == record["response"]["body"]["content"] == said
+
+
 @given(
     deaths=st.lists(
         st.tuples(st.permutations(range(LINES)), st.integers(0, LINES), st.floats(0, 1)),

@@ -10,7 +10,8 @@ import yaml
 from orchestration.assembly import build_definitions
 from orchestration.datasets import reference
 from orchestration.datasets.declaration import Dataset
-from orchestration.datasets.loading import load_dataset, load_datasets
+from orchestration.datasets.definitions import refusals
+from orchestration.datasets.loading import NAME, RESERVED, load_dataset, load_datasets
 from orchestration.datasets.scheduling import AFTER_DEATHS
 from orchestration.installation import Installation
 from orchestration.names import completions_key
@@ -47,6 +48,19 @@ def test_the_reference_page_is_what_the_schema_says() -> None:
     [
         ({"sampling": {"max_tokens": 0}}, "sampling.max_tokens", "greater than or equal to 1"),
         ({"modell": "a"}, "modell", "mean model?"),
+        ({"sampling": {"temperature": float("inf")}}, "sampling.temperature", "finite"),
+        ({"sampling": {"extra": {"stream": True}}}, "sampling.extra", "not for a dataset to say"),
+        ({"freshness": {"within_h": 1e300}}, "freshness.within_h", "less than"),
+        ({"output": {"path": "../datasets/rows.jsonl"}}, "output.path", "files of source.path"),
+        (
+            {
+                "source": {"kind": "file", "path": "in/*-{partition}.parquet"},
+                "partitions": {"by": "keys", "keys": ["x"]},
+                "output": {"path": "in/out-{partition}.parquet"},
+            },
+            "output.path",
+            "files of source.path",
+        ),
         ({"model": "huge"}, "model", "the fleet file has no 'huge', but a, b"),
         ({"template": {}}, "template", "give `prompt`"),
         ({"template": {"prompt": "{{ text"}}, "template", "is not a template"),
@@ -85,10 +99,39 @@ def test_an_error_names_file_key_and_what_is_wrong(
     assert "docs/datasets.md" in caught.value.fix
 
 
-@pytest.mark.parametrize("name", ["allocation", "With Capitals", "9lives"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "partitions: {by: daily, start: 2026-02-30}",  # YAML's own dates are checked by nobody else
+        "description: " + "[" * 3000 + "]" * 3000,
+    ],
+)
+def test_what_yaml_stumbles_over_is_refused_by_name(
+    installation: Installation, written: str
+) -> None:
+    file = declare(installation, "wrong")
+    file.write_text(written)
+
+    with pytest.raises(ConfigError) as caught:
+        load_dataset(file, installation.fleet, installation.state)
+
+    assert caught.value.where == str(file)
+
+
+@pytest.mark.parametrize("name", ["allocation", "batches", "With Capitals", "9lives"])
 def test_a_name_that_means_something_else_is_refused(installation: Installation, name: str) -> None:
     with pytest.raises(ConfigError, match="the file's name"):
         load_dataset(declare(installation, name), installation.fleet, installation.state)
+
+
+def test_every_name_of_turntables_own_jobs_and_ops_is_refused(installation: Installation) -> None:
+    jobs = build_definitions(installation).get_repository_def().get_all_jobs()
+    names = {part.name for job in jobs for part in (job, *job.all_node_defs)}
+    shipped = {"batch", "batch_prompts", "batch_completions"}
+
+    free = {name for name in names - RESERVED - shipped if NAME.fullmatch(name)}
+
+    assert all(name.startswith("weights__") for name in free)
 
 
 def test_a_dataset_of_the_fleet_takes_the_place_of_one_that_is_shipped(
@@ -125,6 +168,42 @@ def test_a_file_that_cannot_be_used_takes_nothing_else_down_and_says_what_is_wro
         run = materialized(installation, instance, "bad")
     failure = run.failure_data_for_node("bad_prompts").user_failure_data.description
     assert "bad.yaml: model: the fleet file has no 'huge'" in failure
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["batches"],  # as the asset of the Batch API
+        ["x", "x_prompts"],  # as an asset of the other
+        ["With Capitals", "with-capitals", "refused_with_capitals"],  # two that cannot be used
+    ],
+)
+def test_names_that_meet_take_nothing_else_down(
+    installation: Installation, names: list[str]
+) -> None:
+    for name in names:
+        declare(installation, name)
+    declare(installation, "good")
+
+    definitions = build_definitions(installation)
+
+    dg.Definitions.validate_loadable(definitions)
+    assert definitions.resolve_job_def("good")
+    assert definitions.resolve_job_def("answer_batch")
+    assert refusals(definitions.get_repository_def())
+
+
+def test_periods_that_dagster_cannot_make_take_nothing_else_down(
+    installation: Installation,
+) -> None:
+    source = {"kind": "file", "path": "{partition}.csv"}
+    declare(installation, "late", source=source, partitions={"by": "daily", "start": "9999-12-31"})
+
+    definitions = build_definitions(installation)
+
+    dg.Definitions.validate_loadable(definitions)
+    (why,) = refusals(definitions.get_repository_def())
+    assert "late.yaml" in why
 
 
 def test_a_dataset_becomes_two_assets_a_job_and_a_schedule(installation: Installation) -> None:

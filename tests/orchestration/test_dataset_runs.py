@@ -380,6 +380,74 @@ def test_every_key_is_looked_at_and_done_when_its_file_is_there_or_newer(
     assert [one.partition_key for one in wanted(installation, instance, AT)] == ["south"]
 
 
+def test_a_source_that_grew_while_it_was_answered_is_asked_for_again(
+    installation: Installation, instance: dg.DagsterInstance, folder: Path, gateway: FakeGateway
+) -> None:
+    write_rows(folder / "rows.jsonl", "x")
+    gateway.answers["x"] = ["hold"]
+    declare(installation, "some", schedule={"cron": "0 6 * * *"})
+
+    def grow_when_it_was_read() -> None:
+        try:
+            wait_until(lambda: gateway.texts() == ["x"])
+            write_rows(folder / "rows.jsonl", "x", "y")
+        finally:
+            gateway.let_go.set()
+
+    growing = threading.Thread(target=grow_when_it_was_read)
+    growing.start()
+    materialized(installation, instance, "some")
+    growing.join()
+    assert answers(installation, "some").height == 1
+    assert [one.partition_key for one in wanted(installation, instance, AT)] == [None]
+
+    materialized(installation, instance, "some")
+    assert answers(installation, "some")["completion"].to_list() == ["answer to x", "answer to y"]
+    assert "done" in wanted(installation, instance, AT).skip_message
+    assert gateway.texts() == ["x", "y"]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_row_whose_setting_is_no_number_ends_with_an_error_alone(
+    installation: Installation, instance: dg.DagsterInstance, folder: Path, value: float
+) -> None:
+    rows = pl.DataFrame(
+        {
+            "id": ["a", "b"],
+            "text": ["x", "y"],
+            "max_tokens": [value, 5.0],
+            "temperature": [0.0, value],
+        }
+    )
+    rows.write_parquet(folder / "rows.parquet")
+    source = {"kind": "file", "path": "rows.parquet", "id": "id"}
+    declare(installation, "some", source=source, overrides=["max_tokens"])
+    declare(installation, "other", source=source, overrides=["temperature"])
+
+    assert materialized(installation, instance, "some").success
+    assert materialized(installation, instance, "other").success
+
+    some, other = answers(installation, "some"), answers(installation, "other")
+    assert "not a number" in some["error"][0]
+    assert "not a number" in other["error"][1]
+    assert some["error"][1] is other["error"][0] is None
+
+
+def test_a_row_whose_chat_is_nested_too_deep_ends_with_an_error_alone(
+    installation: Installation, instance: dg.DagsterInstance, folder: Path
+) -> None:
+    deep = f'[{{"content": {"[" * 100_000}{"]" * 100_000}}}]'
+    chats = [{"id": "a", "chat": deep}, {"id": "b", "chat": '[{"content": "x"}]'}]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+    declare(installation, "some", template={"messages_column": "chat"})
+
+    assert materialized(installation, instance, "some").success
+
+    found = answers(installation, "some")
+    assert "messages is not" in found["error"][0]
+    assert found["error"][1] is None
+
+
 def test_nothing_is_asked_before_the_first_period_has_ended(
     installation: Installation, instance: dg.DagsterInstance
 ) -> None:

@@ -7,7 +7,8 @@ process.
 
 import ctypes
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -44,6 +45,11 @@ class SleepingCPUWorker(CPUWorker):
             return abandoned(scheduler_output)
         finally:
             self._layer_gates.close()
+
+    def sample_tokens(self, grammar_output: Any) -> Any:
+        """The step's tokens. A seeded request whose prompt is not whole yet draws no number."""
+        with without_draws_of_parts(self.model_runner):
+            return super().sample_tokens(grammar_output)
 
     def _layers(self) -> Sequence[torch.nn.Module]:
         """Between which a step can be stopped: a compiled model has none."""
@@ -106,6 +112,22 @@ class SleepingCPUWorker(CPUWorker):
                 yield cache
             else:
                 yield from cache
+
+
+@contextmanager
+def without_draws_of_parts(runner: Any) -> Iterator[None]:
+    """Keep the random numbers of requests from a step that computes a part of their prompts.
+
+    vLLM draws one, drops the token, and sets the generator back by an offset that generators on a
+    CPU do not have: the engine would die.
+    """
+    generators = runner.input_batch.generators
+    parts = [number for number in generators if runner.discard_request_mask.np[number]]
+    kept = {number: generators.pop(number) for number in parts}
+    try:
+        yield
+    finally:
+        generators.update(kept)
 
 
 def _freed(

@@ -267,11 +267,24 @@ class VllmEngine:
         try:
             yield
         except EngineDeadError as error:
-            raise self._failed(self._why()) from error
+            raise self._failed(self._given_up()) from error
         except (VLLMClientError, ValueError) as error:
             raise RequestRefused(
                 str(error), where=f"engine of {self._model.name}", fix="Change the request."
             ) from error
+
+    def _given_up(self) -> str:
+        """Count as lost at once, and why.
+
+        The process of a core that failed may take seconds to end. Whatever is sent to it meanwhile
+        would fail as if it had killed the core once more.
+        """
+        why = self._killed_for or "its core failed"
+        if not self._stopping and not self._lost.done():
+            self._lost.set_result(why)
+            for process in self._processes.started:
+                process.kill()
+        return why
 
     def _failed(self, what: str) -> EngineFailed:
         return EngineFailed(

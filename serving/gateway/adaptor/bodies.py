@@ -6,7 +6,7 @@ the length of the body does not rule it out, since it takes far longer than the 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,9 +25,13 @@ _REQUESTS: Mapping[str, type[Any]] = {
     "/v1/completions": CompletionRequest,
     "/v1/responses": ResponsesRequest,
 }
+_BOUNDS: Mapping[str, Sequence[str]] = {
+    "/v1/chat/completions": ("max_completion_tokens", "max_tokens"),
+    "/v1/completions": ("max_tokens",),
+    "/v1/responses": ("max_output_tokens",),
+}
 _STATEFUL = ("background", "previous_response_id")
 """What a stored response would be needed for."""
-_BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 Rehearse = Callable[[str, bytes], Refusal | None]
 """Why the endpoint would refuse this body, a request to this model, once all is said and done."""
@@ -44,7 +48,7 @@ def body_check(endpoint: str, models: Iterable[ModelSettings], rehearse: Rehears
             _check_gateway(fields)
             request = parse(fields)
             longest = lengths.get(request.model)
-            bound = _bound_tokens(fields, longest)
+            bound = _bound_tokens(fields, _BOUNDS[endpoint], longest)
             sampling_spec(request.to_sampling_params(bound or longest or 1, {}))
         except RequestRefused as error:
             return _problem(error.refusal.message, error.refusal.param, error.refusal.code)
@@ -78,13 +82,13 @@ def _check_gateway(fields: Mapping[str, Any]) -> None:
             raise _refused(f"{name} needs stored responses, which are off", name)
 
 
-def _bound_tokens(fields: Mapping[str, Any], longest: int | None) -> int:
+def _bound_tokens(fields: Mapping[str, Any], names: Sequence[str], longest: int | None) -> int:
     """How many tokens the answer may have; 0 if it is not bound.
 
     A bound above the model's length is refused. One that the prompt leaves no room for is found out
     when the prompt is tokenized.
     """
-    for name in _BOUNDS:
+    for name in names:
         bound = fields.get(name)
         if isinstance(bound, int):
             if longest is not None and bound > longest:

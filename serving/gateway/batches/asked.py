@@ -48,7 +48,7 @@ def read_batch(body: bytes) -> BatchAsked:
     """The batch that a creation's body asks for. Raises RequestRefused."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise refused(f"the body is not a JSON object: {error}", None) from error
     endpoint = _text(fields, "endpoint")
     if endpoint not in ENDPOINTS:

@@ -21,7 +21,8 @@ from serving.gateway.batches.asked import (
 )
 from serving.gateway.batches.forms import batch_object, page_object
 
-MAX_CREATION_BYTES = 64 * 1024
+MAX_CREATION_BYTES = 256 * 1024
+"""More than metadata at its limits needs, in whatever way its characters are escaped."""
 
 log = structlog.get_logger(__name__)
 

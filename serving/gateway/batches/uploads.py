@@ -78,32 +78,38 @@ class _FormReader:
         self._value = bytearray()
         self._small_bytes = 0
         self._ended = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_field": self._add_header_name,
-                "on_header_value": self._add_header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._begin_content,
-                "on_part_data": self._add_content,
-                "on_part_end": self._end_part,
-                "on_end": self._end,
-            },
-        )
+        self._parser = self._parser_of(boundary)
 
     def feed(self, block: bytes) -> None:
         """Parse a block. Raises RequestRefused."""
         try:
             self._parser.write(block)
         except FormParserError as error:
-            raise refused(f"the body is not a multipart form: {error}", None) from error
+            raise _no_form(error) from error
 
     def form(self) -> Form:
         """The form, after its last block. Raises RequestRefused."""
         if not self._ended:
             raise refused("the body ends in the middle of the form", None)
         return self._form
+
+    def _parser_of(self, boundary: bytes) -> MultipartParser:
+        try:
+            return MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._add_header_name,
+                    "on_header_value": self._add_header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._begin_content,
+                    "on_part_data": self._add_content,
+                    "on_part_end": self._end_part,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise _no_form(error) from error
 
     def _begin_part(self) -> None:
         self._headers.clear()
@@ -153,6 +159,10 @@ def fields_of(form: Form, name: str) -> Mapping[str, str]:
         for field, value in form.fields.items()
         if field.startswith(prefix) and field.endswith("]")
     }
+
+
+def _no_form(error: FormParserError) -> RequestRefused:
+    return refused(f"the body is not a multipart form: {error}", None)
 
 
 def _boundary(content_type: str) -> bytes:

@@ -5,10 +5,12 @@ the batch; whoever runs batches sees it in the catalog.
 """
 
 import asyncio
+import errno
 import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -35,8 +37,9 @@ from serving.gateway.lines.work import Duration
 WORK_S = 0.001
 """A validating thread works about this long at a time: what a stream may have to wait for it."""
 PAUSE_S = 0.00005
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LOOK_EVERY_S = 60.0
-"""How often an idle gateway looks for batches that were left unvalidated."""
+"""How often a gateway looks for batches that were left unvalidated."""
 
 ExpectDuration = Callable[[InputSize, Sequence[BatchRecord]], Duration]
 """How long a batch of this size will take behind the others that have not ended."""
@@ -65,6 +68,7 @@ class InputValidation:
         self._body_check, self._expect = body_check, expect
         self._look_every_s = look_every_s
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._look_at = 0.0
         self._stopped = threading.Event()
 
     def ask(self, batch_id: str) -> None:
@@ -80,26 +84,27 @@ class InputValidation:
             self._stopped.set()
 
     async def _run(self) -> None:
-        await self._take_up()
+        self._look_at = 0.0
         while True:
             batch_id = await self._next()
             try:
                 await self._settle(batch_id)
             except Exception:
-                # The catalog was not to be had: the batch is taken up again.
+                # The catalog was not to be had, or no room: the batch is taken up again.
                 log.exception("batch_not_settled", batch=batch_id)
 
     async def _next(self) -> str:
-        """The next batch; when none comes for a while, one that another gateway may have left."""
+        """The next batch; once in a while also one that was left, however many new ones come."""
         while True:
-            try:
-                # Python 3.11's wait_for may lose a cancellation that comes with an item.
-                async with asyncio.timeout(self._look_every_s):
-                    return await self._queue.get()
-            except TimeoutError:
+            if asyncio.get_running_loop().time() >= self._look_at:
                 await self._take_up()
+            # Python 3.11's wait_for may lose a cancellation that comes with an item.
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._look_at):
+                    return await self._queue.get()
 
     async def _take_up(self) -> None:
+        self._look_at = asyncio.get_running_loop().time() + self._look_every_s
         try:
             records = await asyncio.to_thread(self._catalog.open_batches)
         except sqlite3.Error:
@@ -121,6 +126,8 @@ class InputValidation:
         except ValidationStopped:
             return
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise  # there may be room when it is taken up again
             # Nothing of it has run, and trying again would end the same way.
             log.exception("batch_validation_failed", batch=batch_id)
             event = Failed((BatchError(code="validation_failed", message=str(error)),))
