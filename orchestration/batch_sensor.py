@@ -25,11 +25,12 @@ from orchestration.batch.attempts import (
 )
 from orchestration.batch.claim import is_claimed
 from orchestration.batch.pressing import begin_by, priority_of
+from orchestration.batch.submitted import give_up
 from orchestration.installation import Installation
 from orchestration.names import PARTITION_TAG
 from orchestration.pressing_runs import hurry
 from orchestration.run_coordinator import PRIORITY_TAG
-from serving.batches import BatchError, BatchRecord, CancelAsked, Catalog, Failed
+from serving.batches import BatchError, BatchRecord, CancelAsked, Catalog
 
 TICK_S = 5.0
 LOOK_EVERY_S = 0.25
@@ -123,7 +124,7 @@ def _tick(
         elif isinstance(verdict, Wait):
             waits.append(f"{record.id}: {verdict.why}")
         else:
-            _carry_out(instance, catalog, record, verdict)
+            _carry_out(instance, installation, catalog, record, verdict)
         if len(requests) >= LAUNCHED_AT_ONCE:
             break
     if not requests:
@@ -179,6 +180,7 @@ def attempt_of(record: dg.RunRecord, now: float) -> Attempt:
 
 def _carry_out(
     instance: dg.DagsterInstance,
+    installation: Installation,
     catalog: Catalog,
     record: BatchRecord,
     verdict: Bury | Cancel | GiveUp,
@@ -193,7 +195,9 @@ def _carry_out(
             catalog.apply(record.id, CancelAsked())
         case GiveUp(run_id):
             message = f"run after run ended and got nothing done, the last one was {run_id}"
-            catalog.apply(record.id, Failed((BatchError(code="runs_failed", message=message),)))
+            why = BatchError(code="runs_failed", message=message)
+            kept_s = installation.fleet.batches.retention_s
+            give_up(installation.state, catalog, record, why, retention_s=kept_s)
 
 
 def _request(record: BatchRecord, start: Start) -> dg.RunRequest:

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import msgspec
+import structlog
+
 from orchestration.batch.asks import Ask, Outcome, RowError, Shard
 from orchestration.batch.claim import claimed
 from orchestration.batch.joining import join
@@ -25,6 +28,7 @@ from serving.batches import (
     Completed,
     Draft,
     Expired,
+    Failed,
     FileStore,
     Finalizing,
     IllegalTransition,
@@ -33,8 +37,11 @@ from serving.batches import (
     Usage,
     result_file_id,
 )
-from serving.batches.records import ResultKind
+from serving.batches.records import BatchError, ResultKind
 from serving.config import StateFolder
+from serving.errors import TurntableError
+
+log = structlog.get_logger(__name__)
 
 SHARD_LINES = 10_000
 CANCELLED = RowError(
@@ -43,6 +50,9 @@ CANCELLED = RowError(
 EXPIRED = RowError(
     "batch_expired",
     "This request could not be executed before the completion window expired.",
+)
+FAILED = RowError(
+    "runs_failed", "This request was not executed: run after run ended without a line done."
 )
 LOST = RowError("batch_line_lost", "This request has no outcome.")
 """Never written, unless a completed batch's journal lost a row; the row check then fails."""
@@ -100,6 +110,12 @@ class Submitted:
         else:
             event = Completed(*self._write(record, LOST))
         self.record = self._catalog.apply(record.id, event)
+        return self.record
+
+    def give_up(self, why: BatchError) -> BatchRecord:
+        """Write the files of what is done, and end the batch as failed."""
+        files = self._write(self.record, FAILED)
+        self.record = self._catalog.apply(self.record.id, Failed((why,), *files))
         return self.record
 
     def discard(self) -> None:
@@ -169,6 +185,20 @@ def submitted(
         work = Submitted(catalog, store, record, lines, folder, retention_s)
         work.open_journals(stack)
         yield work
+
+
+def give_up(
+    state: StateFolder, catalog: Catalog, record: BatchRecord, why: BatchError, *, retention_s: int
+) -> None:
+    """End a batch that runs cannot get on with; with its files, where they can be written."""
+    try:
+        with submitted(state, catalog, record, "none", retention_s=retention_s) as work:
+            work.give_up(why)
+            work.discard()
+    except (TurntableError, OSError, msgspec.MsgspecError) as error:
+        # Perhaps just what its runs died of.
+        log.warning("batch_given_up_without_files", batch=record.id, error=str(error))
+        catalog.apply(record.id, Failed((why,)))
 
 
 def shards_of(record: BatchRecord, lines: InputLines) -> list[Shard]:

@@ -75,9 +75,11 @@ class Expired(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """It cannot be run, and that is not its input's fault."""
+    """It cannot be run, and that is not its input's fault; its files say what was done before."""
 
     errors: tuple[BatchError, ...]
+    output_file_id: str | None = None
+    error_file_id: str | None = None
 
 
 BatchEvent: TypeAlias = (
@@ -159,8 +161,8 @@ def _progress(_record: BatchRecord, event: Progress, _now: int) -> dict[str, Any
     return {"completed": event.completed, "failed": event.failed, "usage": event.usage}
 
 
-def _failed(_record: BatchRecord, event: Failed, now: int) -> dict[str, Any]:
-    return {"status": "failed", "failed_at": now, "errors": event.errors}
+def _failed(record: BatchRecord, event: Failed, now: int) -> dict[str, Any]:
+    return {**_ended("failed")(record, event, now), "errors": event.errors}
 
 
 def _reached(status: BatchStatus) -> Callable[[BatchRecord, Any, int], dict[str, Any]]:

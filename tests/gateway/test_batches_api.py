@@ -314,6 +314,7 @@ def test_a_key_sees_the_batches_of_its_account_only(keyed_gateway: GatewayThread
 
 USER = [{"role": "user", "content": "Hi"}]
 TOO_LONG, QUITE_LONG = "one word after the other " * 1000, "one word after the other " * 100
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 READING = [{"role": "user", "content": QUITE_LONG}]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": "Hi", "max_tokens": 3}),
@@ -323,6 +324,9 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": USER, "max_tokens": -1}),
     (CHAT, {"messages": USER, "max_tokens": 10_000_000}),
     (CHAT, {"messages": USER, "max_tokens": 3, "n": 0}),
+    (CHAT, {"messages": USER, "max_tokens": 3, "priority": 5}),
+    (CHAT, {"messages": [], "max_tokens": 3}),
+    (CHAT, {"messages": [{"role": "user", "content": [PICTURE]}], "max_tokens": 3}),
     (CHAT, {"messages": [{"role": "user", "content": TOO_LONG}], "max_tokens": 3}),
     (CHAT, {"messages": [{"role": "user", "content": TOO_LONG}]}),
     (CHAT, {"messages": USER, "max_tokens": 3, "service_tier": "gold"}),
@@ -345,6 +349,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": USER, "max_tokens": 3, "temperature": 0, "service_tier": "auto"}),
     (CHAT, {"messages": USER, "max_completion_tokens": 3, "n": 2, "stop": ["x"], "seed": 1}),
     (CHAT, {"messages": USER, "max_tokens": 3, "logprobs": True, "top_logprobs": 2}),
+    (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}),
     (CHAT, {"messages": READING, "max_tokens": 3}),
     (CHAT, {"messages": READING, "max_tokens": 1900}),
     (CHAT, {"messages": READING, "max_tokens": 3, "n": 2, "service_tier": "flex"}),

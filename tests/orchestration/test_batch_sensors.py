@@ -1,5 +1,6 @@
 """Which runs and partitions Dagster's sensors ask for, batch by batch."""
 
+import shutil
 import threading
 import time
 from contextlib import closing
@@ -8,6 +9,9 @@ from typing import Any
 import dagster as dg
 
 from orchestration.assets.batches import PARTITIONS_NAME, batches_job
+from orchestration.batch.asks import Outcome
+from orchestration.batch.attempts import FRUITLESS_RUNS
+from orchestration.batch.journal import Journal
 from orchestration.batch.submitted import result_path
 from orchestration.batch_sensor import DONE_TAG, batch_sensor
 from orchestration.forgotten_batches import forgotten_batches
@@ -139,6 +143,42 @@ def test_terminating_a_run_that_never_began_cancels_the_batch_too(
     ended = look(state, batch.id)
     assert ended.status == "cancelled"
     assert len(records(state, ended.error_file_id)) == 2
+
+
+def test_a_batch_that_runs_cannot_get_on_with_fails_with_what_was_done_before(
+    installation: Installation, instance: dg.DagsterInstance, state: StateFolder
+) -> None:
+    batch = submit(state, 3)
+    with Journal(state.batch_work(batch.id) / "shard-000.jsonl") as journal:
+        journal.add(Outcome(key=1, custom_id="row-1", status=200))
+    for _ in range(FRUITLESS_RUNS):
+        a_run(instance, batch, dg.DagsterRunStatus.FAILURE, done=0)
+
+    tick(installation, instance)
+
+    ended = look(state, batch.id)
+    assert (ended.status, [error.code for error in ended.errors]) == ("failed", ["runs_failed"])
+    assert set(records(state, ended.output_file_id)) == {"row-1"}
+    missing = records(state, ended.error_file_id)
+    assert {name: line["error"]["code"] for name, line in missing.items()} == {
+        "row-0": "runs_failed",
+        "row-2": "runs_failed",
+    }
+    assert not list(state.batch_work(batch.id).iterdir())
+
+
+def test_a_batch_whose_work_folder_is_gone_fails_all_the_same(
+    installation: Installation, instance: dg.DagsterInstance, state: StateFolder
+) -> None:
+    batch = submit(state, 3)
+    shutil.rmtree(state.batch_work(batch.id))
+    for _ in range(FRUITLESS_RUNS):
+        a_run(instance, batch, dg.DagsterRunStatus.FAILURE, done=0)
+
+    tick(installation, instance)
+
+    ended = look(state, batch.id)
+    assert (ended.status, ended.output_file_id, ended.error_file_id) == ("failed", None, None)
 
 
 def test_a_batch_goes_with_its_files_and_its_partition_when_its_time_is_over(

@@ -60,7 +60,8 @@ def body_check(endpoint: str, models: Iterable[ModelSettings], rehearse: Rehears
             # make it stumble at the endpoint too. Either way the line is told why.
             return _problem(str(error) or type(error).__name__, getattr(error, "parameter", None))
         # A token is a byte at least, and what is around a prompt is longer in JSON than in tokens.
-        if longest is None or len(raw) + bound <= longest:
+        fits = longest is None or len(raw) + bound <= longest
+        if fits and not _is_unusual(fields):
             return None
         refusal = rehearse(request.model, raw)
         if refusal is None:
@@ -80,6 +81,17 @@ def _check_gateway(fields: Mapping[str, Any]) -> None:
     for name in _STATEFUL:
         if fields.get(name):
             raise _refused(f"{name} needs stored responses, which are off", name)
+
+
+def _is_unusual(fields: Mapping[str, Any]) -> bool:
+    """Whether the endpoint looks at more of it than has been looked at here."""
+    if fields.get("priority"):
+        return True
+    messages = fields.get("messages", fields.get("input", ""))
+    if isinstance(messages, str):
+        return False
+    said = [message.get("content") for message in messages if isinstance(message, Mapping)]
+    return not said or not all(isinstance(content, str) for content in said)
 
 
 def _bound_tokens(fields: Mapping[str, Any], names: Sequence[str], longest: int | None) -> int:
