@@ -32,6 +32,8 @@ _BOUNDS: Mapping[str, Sequence[str]] = {
 }
 _STATEFUL = ("background", "previous_response_id")
 """What a stored response would be needed for."""
+_TEXTS = ("text", "input_text", "output_text")
+"""Parts of messages that say text."""
 
 Rehearse = Callable[[str, bytes], Refusal | None]
 """Why the endpoint would refuse this body, a request to this model, once all is said and done."""
@@ -91,7 +93,14 @@ def _is_unusual(fields: Mapping[str, Any]) -> bool:
     if isinstance(messages, str):
         return False
     said = [message.get("content") for message in messages if isinstance(message, Mapping)]
-    return not said or not all(isinstance(content, str) for content in said)
+    return not said or not all(map(_is_text, said))
+
+
+def _is_text(content: object) -> bool:
+    """Whether a message says text and nothing else."""
+    if isinstance(content, list):
+        return all(isinstance(part, Mapping) and part.get("type") in _TEXTS for part in content)
+    return isinstance(content, str)
 
 
 def _bound_tokens(fields: Mapping[str, Any], names: Sequence[str], longest: int | None) -> int:
