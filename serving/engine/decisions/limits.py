@@ -11,9 +11,9 @@ from serving.engine.decisions.curve import assumed, measured
 from serving.wire import BatchSizeProfile
 
 CPU_PROMPTS = PromptBudget(beside_interactive=8, alone=64)
-"""Measured in docs/coserving.md: a prompt token adds 0.65 ms to a step of 20 to 60 ms. Alone as many
-as keep every slot generating: 32 slots of rows with 150 prompt tokens and 110 of output ask for 41 a
-step. An interactive request hardly waits for them, as such a step is abandoned for it."""
+"""Measured in docs/coserving.md: a prompt token adds 0.65 ms to a step of 20 to 60 ms. Alone, as
+many as keep every slot generating: 32 slots of rows with 150 prompt tokens and 110 of output ask
+for 41 a step. An interactive request hardly waits for them: such a step is abandoned for it."""
 CUDA_PROMPTS = PromptBudget(beside_interactive=256, alone=2048)
 """Not measured: a share of the 8192 tokens that vLLM computes in a step by itself."""
 
