@@ -19,6 +19,7 @@ from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+from msgspec.structs import replace
 
 from orchestration.batch.pressing import PATIENCE_S, PRESSING_PLACES, priority_of
 from orchestration.datasets.scheduling import AFTER_DEATHS
@@ -32,7 +33,7 @@ from orchestration.run_coordinator import (
     UNHURRIED_S,
     AllocationFirstRunCoordinator,
 )
-from serving.batches import BatchRecord
+from tests.orchestration.test_batch_attempts import OPEN
 
 PATIENCE = timedelta(seconds=PATIENCE_S)
 HOME = Path(__file__).parents[2] / "dagster_home"
@@ -164,20 +165,7 @@ def hurried(instance: dg.DagsterInstance, *ending: str) -> None:
     patient = [
         record._replace(create_timestamp=record.create_timestamp - PATIENCE) for record in queued
     ]
-    hurry(instance, patient, [a_batch(name) for name in ending])
-
-
-def a_batch(name: str) -> BatchRecord:
-    return BatchRecord(
-        id=name,
-        account="",
-        input_file_id="file-1",
-        endpoint="/v1/completions",
-        completion_window="24h",
-        created_at=0,
-        expires_at=86_400,
-        status="cancelling",
-    )
+    hurry(instance, patient, [replace(OPEN, id=name, status="cancelling") for name in ending])
 
 
 def test_runs_that_may_wait_no_longer_start_beside_as_many_others_as_may_run(

@@ -1,8 +1,9 @@
 """Whether the endpoint would take a request's body, without sending it.
 
 The same steps by which vLLM's app and our engine client refuse a body, as far as they need no
-tokens. What a prompt's length has against it shows only when it is tokenized: that is done where
-the length of the body does not rule it out, since it takes far longer than the rest.
+tokens. What a prompt's length has against it shows only when it is tokenized, what messages of more
+than text have only when they are rendered: such bodies are rehearsed, the others not, since it
+takes far longer than the rest.
 """
 
 import json
